@@ -1,0 +1,190 @@
+// Stable error codes: what they mean, whether a repeat can help, and what to do next. docs/errors.md prints this table and a test keeps both equal.
+// Not here: HTTP status lines of the gateway (http/app.ts).
+
+export interface ErrorEntry {
+  readonly code: number
+  readonly name: string
+  readonly meaning: string
+  readonly next: string
+  readonly retriable: boolean
+  /** `vendor`: documented by the vendor; `ours`: a choice of this project */
+  readonly origin: 'vendor' | 'ours'
+}
+
+const entry = (
+  code: number,
+  name: string,
+  origin: ErrorEntry['origin'],
+  retriable: boolean,
+  meaning: string,
+  next: string,
+): ErrorEntry => ({ code, name, origin, retriable, meaning, next })
+
+/** Codes in the `code` field of the command API. */
+export const errors = {
+  ok: entry(0, 'ok', 'vendor', false, 'Done.', 'Nothing.'),
+  invalidArgument: entry(
+    99400,
+    'invalidArgument',
+    'vendor',
+    false,
+    'A parameter is missing, malformed, out of range or does not fit the thing model. Nothing was stored.',
+    'Correct the parameter that the message names.',
+  ),
+  denied: entry(
+    99403,
+    'denied',
+    'vendor',
+    false,
+    'The application has no grant for this action on this device, or belongs to another organization.',
+    'Give the application a grant for the device, or call with another application.',
+  ),
+  notFound: entry(
+    99404,
+    'notFound',
+    'vendor',
+    false,
+    'The device does not exist in this organization.',
+    'Check orgId and assetId, or productKey and deviceKey.',
+  ),
+  commandNotFound: entry(
+    11404,
+    'commandNotFound',
+    'vendor',
+    false,
+    'The device has no command with this commandId, or its record was purged.',
+    'Check the commandId; search the device for what is on record.',
+  ),
+  inactive: entry(
+    11888,
+    'inactive',
+    'vendor',
+    false,
+    'The device has never connected, so an instant command cannot be sent. Recorded as failed.',
+    'Connect the device once, or cache the command with pendingTtl.',
+  ),
+  offline: entry(
+    11900,
+    'offline',
+    'vendor',
+    true,
+    'The device is offline or disabled, or went offline while the instant command waited. Recorded as failed.',
+    'Repeat when the device is online, or cache the command with pendingTtl.',
+  ),
+  queueFull: entry(
+    11902,
+    'queueFull',
+    'vendor',
+    true,
+    'The device already has as many created commands as it may have. Recorded as failed.',
+    'Cancel what is no longer wanted, or wait until the queue drains.',
+  ),
+  notSent: entry(
+    11904,
+    'notSent',
+    'vendor',
+    true,
+    'The instant command was not sent within its timeout, or was cancelled while it waited.',
+    'Look at data.state: 6 it waited behind others for too long, 2 somebody cancelled it.',
+  ),
+  timedOut: entry(
+    11915,
+    'timedOut',
+    'vendor',
+    false,
+    'The command was sent and not answered within its timeout. It may have been executed.',
+    'Find out from the device whether it was executed before sending it again.',
+  ),
+  tooLarge: entry(
+    11810,
+    'tooLarge',
+    'vendor',
+    false,
+    'The command cannot be put into the form that the device accepts: it is larger than its Maximum Packet Size. Recorded as failed.',
+    'Send a smaller input.',
+  ),
+  internal: entry(
+    99500,
+    'internal',
+    'vendor',
+    true,
+    'This input failed inside the server, or the device answered with a code that is not an integer (then data.deviceCode is set).',
+    'Without data.deviceCode: get or search the device to see what is on record, then report it with the requestId.',
+  ),
+  unavailable: entry(
+    99503,
+    'unavailable',
+    'ours',
+    true,
+    'The server is stopping, overloaded, or its clock ran backwards; the HTTP status is 503. With data.commandId the command is on record, without it nothing was stored.',
+    'With data.commandId: get it later. Without: repeat after a pause.',
+  ),
+} as const satisfies Record<string, ErrorEntry>
+
+/** Codes of the token service and of rejected signatures. */
+export const authErrors = {
+  repeated: entry(
+    1001,
+    'repeated',
+    'vendor',
+    false,
+    'The same encryption was used before.',
+    'Sign again with the current time.',
+  ),
+  unknownApp: entry(1002, 'unknownApp', 'vendor', false, 'The appKey does not exist.', 'Check the appKey.'),
+  badSignature: entry(
+    1003,
+    'badSignature',
+    'vendor',
+    false,
+    'The encryption or signature is wrong, or its timestamp is too far from the server clock.',
+    'Check the appSecret, what is signed (decoded query values, raw body) and the clock.',
+  ),
+  badParameter: entry(
+    1004,
+    'badParameter',
+    'vendor',
+    false,
+    'A parameter or header is malformed.',
+    'Correct what the message names.',
+  ),
+  missing: entry(1202, 'missing', 'vendor', false, 'A parameter or header is missing.', 'Send what the message names.'),
+  tokenExpired: entry(
+    1203,
+    'tokenExpired',
+    'vendor',
+    true,
+    'The access token is unknown or has expired.',
+    'Get a new token and repeat the call.',
+  ),
+  refreshFailed: entry(
+    1204,
+    'refreshFailed',
+    'vendor',
+    false,
+    'The access token to refresh is unknown, expired, or belongs to another application.',
+    'Get a token instead.',
+  ),
+} as const satisfies Record<string, ErrorEntry>
+
+/** A refusal as a value: what the core and the shell answer when a request is understood and cannot be done. */
+export interface Refusal {
+  readonly ok: false
+  readonly code: number
+  readonly message: string
+}
+
+export const refuse = (of: ErrorEntry, message: string): Refusal => ({ ok: false, code: of.code, message })
+
+/** 99400 in the vendor's wording: `Invalid Argument <param>:<detail>`. */
+export const invalid = (parameter: string, detail: string): Refusal =>
+  refuse(errors.invalidArgument, `Invalid Argument ${parameter}:${detail}`)
+
+/** A bug, not an input: thrown when something that cannot be is. */
+export class Bug extends Error {
+  override readonly name = 'Bug'
+}
+
+export function assert(condition: unknown, what: string): asserts condition {
+  if (!condition) throw new Bug(what)
+}

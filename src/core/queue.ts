@@ -1,0 +1,439 @@
+// The rules: one device's queue as a state machine. decide(queue, input, situation) -> what changes, what to do, what to answer.
+// Pure: no IO, no clock, no randomness. Not here: batches and waiters (engine.ts), what a command looks like on the wire (http/wire.ts).
+// docs/states.md draws this machine; test/queue.test.ts holds its full table.
+
+import { type Command, idMs, isOpen, Kind, State } from './command.ts'
+import { assert, errors, type Refusal, refuse } from './errors.ts'
+import { LATE_DETAIL_MAX_CHARS, LATE_REPLIES_KEPT } from './limits.ts'
+
+/** One device as the rules see it: its open commands, oldest first, plus those commands that the input names. */
+export interface Queue {
+  readonly deviceId: number
+  /** guard of the commit: grows by one with each */
+  readonly version: number
+  /** never lowered, not even by a purge; null before the first command */
+  readonly lastCommandId: string | null
+  /** number of the last event of this device; events are dense */
+  readonly eventSeq: number
+  /** number of the newest session. A fence, not a claim: only that session may get the head. */
+  readonly sessionNo: number
+  readonly sessionNode: number | null
+  readonly disabled: boolean
+  readonly activeAt: number | null
+  readonly lastOnlineAt: number | null
+  readonly lastOfflineAt: number | null
+  readonly open: readonly Command[]
+  /** final commands that an input names, or that settled earlier in the same batch */
+  readonly named: readonly Command[]
+}
+
+/** The device's live connection on this node. Volatile: comes in as an argument, is never stored. */
+export interface Presence {
+  readonly session: number
+  /** may be sent to now */
+  readonly ready: boolean
+  /** nothing at all has arrived on it since the last command was written to it */
+  readonly silent: boolean
+}
+
+export interface Situation {
+  readonly now: number
+  /** null: not connected */
+  readonly presence: Presence | null
+  /** false while the server stops: nothing new is sent */
+  readonly dispatch: boolean
+  readonly queueCap: number
+}
+
+export type Enqueue = {
+  readonly type: 'enqueue'
+  /** a fresh id, larger than the queue's lastCommandId */
+  readonly id: string
+  readonly kind: Kind
+  readonly identifier: string
+  readonly timeoutS: number
+  readonly pendingTtlS: number
+  readonly by: string
+}
+export type Cancel = { readonly type: 'cancel'; readonly commandId: string | null; readonly by: string }
+export type Connected = { readonly type: 'connected'; readonly node: number }
+export type Ready = { readonly type: 'ready' }
+export type Disconnected = { readonly type: 'disconnected'; readonly session: number; readonly reason: string }
+export type Reply = {
+  readonly type: 'reply'
+  readonly commandId: string
+  /** the device's code, null where it is not an integer */
+  readonly code: number | null
+  /** the code as sent */
+  readonly deviceCode: string
+  readonly message: string | null
+  readonly outputJson: string | null
+}
+/** The process knows that no byte of the PUBLISH was handed to a socket. */
+export type Unsent = {
+  readonly type: 'unsent'
+  readonly commandId: string
+  readonly session: number
+  readonly reason: 'sessionGone' | 'late' | 'tooLarge'
+}
+export type Tick = { readonly type: 'tick' }
+export type Input = Enqueue | Cancel | Connected | Ready | Disconnected | Reply | Unsent | Tick
+
+/** What each input is answered with. */
+export interface Answers {
+  enqueue: { readonly ok: true; readonly command: Command }
+  cancel:
+    | {
+        readonly ok: true
+        /** exactly those that this call moved from created to cancelled, oldest first */
+        readonly cancelled: readonly Command[]
+        readonly notCancelled: readonly { readonly commandId: string; readonly state: State }[]
+      }
+    | Refusal
+  connected: { readonly ok: true; readonly session: number }
+  ready: { readonly ok: true }
+  disconnected: { readonly ok: true }
+  reply: { readonly ok: true; readonly outcome: 'settled' | 'late' | 'ignored' }
+  unsent: { readonly ok: true }
+  tick: { readonly ok: true }
+}
+export type AnswerTo<I extends Input> = Answers[I['type']]
+
+/** A row of the device's event log. from/to are null where the event is not a command's transition. */
+export interface QueueEvent {
+  readonly seq: number
+  readonly commandId: string | null
+  readonly from: State | null
+  readonly to: State | null
+  readonly at: number
+  readonly by: string
+  readonly reason: string
+  /** JSON text, or null */
+  readonly detail: string | null
+}
+
+export type Effect =
+  | {
+      /** Publish it to the session, after the commit. notAfter: not a byte at or after this instant. */
+      readonly type: 'publish'
+      readonly commandId: string
+      readonly kind: Kind
+      readonly identifier: string
+      readonly session: number
+      readonly notAfter: number
+    }
+  | { readonly type: 'settled'; readonly command: Command }
+  | { readonly type: 'suspect'; readonly session: number }
+
+/** What a reply leaves in the body of its command. */
+export interface Outcome {
+  readonly commandId: string
+  readonly outputJson: string | null
+  readonly deviceCode: string
+  readonly deviceMessage: string | null
+}
+
+export interface Decision<A> {
+  /** the queue after the step, version not yet raised */
+  readonly queue: Queue
+  /** rows that the step wrote, in their new form */
+  readonly changed: readonly Command[]
+  readonly outcomes: readonly Outcome[]
+  readonly events: readonly QueueEvent[]
+  readonly effects: readonly Effect[]
+  readonly answer: A
+}
+
+/** Every transition that exists. A step that tries another is a bug. */
+export const transitions: Readonly<Record<State, readonly State[]>> = {
+  [State.created]: [State.cancelled, State.expired, State.sent, State.failed],
+  [State.cancelled]: [],
+  [State.expired]: [],
+  [State.sent]: [State.created, State.succeeded, State.failed, State.timedOut],
+  [State.succeeded]: [],
+  [State.failed]: [],
+  [State.timedOut]: [],
+}
+
+const isInstant = (command: Command): boolean => command.pendingTtlS === 0
+
+/** One step in the making. Lives only inside decide. */
+class Step {
+  readonly commands = new Map<string, Command>()
+  readonly changed = new Map<string, Command>()
+  readonly outcomes: Outcome[] = []
+  readonly events: QueueEvent[] = []
+  readonly effects: Effect[] = []
+  device: Queue
+  presence: Presence | null
+
+  constructor(
+    queue: Queue,
+    readonly situation: Situation,
+  ) {
+    this.device = queue
+    this.presence = queue.disabled ? null : situation.presence
+    for (const command of queue.named) this.commands.set(command.id, command)
+    for (const command of queue.open) this.commands.set(command.id, command)
+  }
+
+  inState(state: State): Command[] {
+    return [...this.commands.values()].filter(command => command.state === state)
+  }
+
+  put(command: Command): void {
+    this.commands.set(command.id, command)
+    this.changed.set(command.id, command)
+  }
+
+  event(of: Omit<QueueEvent, 'seq' | 'at'>): void {
+    const seq = this.device.eventSeq + 1
+    this.device = { ...this.device, eventSeq: seq }
+    this.events.push({ seq, at: this.situation.now, ...of })
+  }
+
+  move(command: Command, to: State, by: string, reason: string, patch: Partial<Command> = {}): Command {
+    assert(transitions[command.state].includes(to), `no transition ${command.state} -> ${to}`)
+    const settledAt = isOpen(to) ? null : this.situation.now
+    const next: Command = { ...command, ...patch, state: to, settledAt }
+    this.put(next)
+    this.event({ commandId: command.id, from: command.state, to, by, reason, detail: null })
+    if (!isOpen(to)) this.effects.push({ type: 'settled', command: next })
+    return next
+  }
+
+  decision<A>(answer: A): Decision<A> {
+    const all = [...this.commands.values()]
+    const queue = {
+      ...this.device,
+      open: all.filter(command => isOpen(command.state)),
+      named: all.filter(command => !isOpen(command.state)),
+    }
+    const { outcomes, events, effects } = this
+    return { queue, changed: [...this.changed.values()], outcomes, events, effects, answer }
+  }
+}
+
+/**
+ * One step of one device: what is due lapses, the input is applied, and the head moves on if it may.
+ * An `unsent` comes before the lapse: what is known not to have left must not be called timed out.
+ */
+export function decide<I extends Input>(queue: Queue, input: I, situation: Situation): Decision<AnswerTo<I>> {
+  const step = new Step(queue, situation)
+  if (input.type === 'unsent') unsent(step, input)
+  lapse(step)
+  if (step.presence === null) failInstants(step)
+  const answer = apply(step, input)
+  advance(step)
+  if (input.type === 'enqueue') {
+    const command = step.commands.get(input.id)
+    assert(command, 'an enqueued command is on record')
+    return step.decision({ ok: true, command } as AnswerTo<I>)
+  }
+  return step.decision(answer as AnswerTo<I>)
+}
+
+/** True when a step at `now` would settle something by time alone: a read applies that first. */
+export function isDue(queue: Queue, now: number): boolean {
+  return queue.open.some(command => now >= lapsesAt(command))
+}
+
+/** The instant at which an open command lapses if nothing else happens. */
+export function lapsesAt(command: Command): number {
+  return command.state === State.sent && command.deadlineAt !== null ? command.deadlineAt : command.expireAt
+}
+
+function apply(step: Step, input: Input): Answers[Input['type']] {
+  switch (input.type) {
+    case 'enqueue':
+      enqueue(step, input)
+      return { ok: true }
+    case 'cancel':
+      return cancel(step, input)
+    case 'connected':
+      return connected(step, input)
+    case 'disconnected':
+      disconnected(step, input)
+      return { ok: true }
+    case 'reply':
+      return reply(step, input)
+    case 'ready':
+    case 'tick':
+    case 'unsent':
+      return { ok: true }
+  }
+}
+
+/** Lapsed means now >= the instant. */
+function lapse(step: Step): void {
+  const { now } = step.situation
+  for (const command of step.commands.values()) {
+    if (!isOpen(command.state) || now < lapsesAt(command)) continue
+    if (command.state === State.sent) timeOut(step, command)
+    else if (isInstant(command)) step.move(command, State.failed, 'time', 'timeout', { code: errors.notSent.code })
+    else step.move(command, State.expired, 'time', 'pendingTtl')
+  }
+}
+
+/** A connection on which nothing came back at all is suspect: it gets no further command until it speaks. */
+function timeOut(step: Step, command: Command): void {
+  step.move(command, State.timedOut, 'time', 'timeout', { code: errors.timedOut.code })
+  const { presence } = step
+  if (presence?.silent && presence.session === command.sentSession) {
+    step.presence = { ...presence, ready: false }
+    step.effects.push({ type: 'suspect', session: presence.session })
+  }
+}
+
+/** Instant commands do not wait for a device that is away: neither when it goes, nor when the process comes back after a crash. */
+function failInstants(step: Step): void {
+  for (const command of step.inState(State.created)) {
+    if (isInstant(command)) step.move(command, State.failed, 'device', 'offline', { code: errors.offline.code })
+  }
+}
+
+function enqueue(step: Step, input: Enqueue): void {
+  const { device } = step
+  assert(device.lastCommandId === null || input.id > device.lastCommandId, 'command ids of a device grow')
+  const createdAt = idMs(input.id)
+  const refusal = refuseAtOnce(step, input)
+  const lifeS = input.pendingTtlS > 0 ? input.pendingTtlS : input.timeoutS
+  const command: Command = {
+    id: input.id,
+    state: refusal === null ? State.created : State.failed,
+    kind: input.kind,
+    identifier: input.identifier,
+    timeoutS: input.timeoutS,
+    pendingTtlS: input.pendingTtlS,
+    expireAt: createdAt + lifeS * 1000,
+    deadlineAt: null,
+    createdAt,
+    sentAt: null,
+    settledAt: refusal === null ? null : step.situation.now,
+    sentSession: null,
+    createdBy: input.by,
+    code: refusal?.code ?? null,
+    lateReplies: 0,
+  }
+  step.device = { ...step.device, lastCommandId: input.id }
+  step.put(command)
+  step.event({
+    commandId: input.id,
+    from: null,
+    to: command.state,
+    by: input.by,
+    reason: refusal?.name ?? 'accepted',
+    detail: null,
+  })
+}
+
+/** Why a command fails the moment it is accepted, or null. It is on record all the same. */
+function refuseAtOnce(step: Step, input: Enqueue): { code: number; name: string } | null {
+  if (input.pendingTtlS === 0) {
+    if (step.device.activeAt === null) return errors.inactive
+    if (step.presence === null) return errors.offline
+  }
+  return step.inState(State.created).length >= step.situation.queueCap ? errors.queueFull : null
+}
+
+function cancel(step: Step, input: Cancel): Answers['cancel'] {
+  const { commandId, by } = input
+  if (commandId !== null) {
+    const named = step.commands.get(commandId)
+    if (named === undefined) return refuse(errors.commandNotFound, `commandId ${commandId} not found`)
+    if (named.state !== State.created)
+      return { ok: true, cancelled: [], notCancelled: [{ commandId, state: named.state }] }
+  }
+  const targets = step.inState(State.created).filter(command => commandId === null || command.id === commandId)
+  return {
+    ok: true,
+    cancelled: targets.map(command => step.move(command, State.cancelled, by, 'cancel')),
+    notCancelled: [],
+  }
+}
+
+function connected(step: Step, input: Connected): Answers['connected'] {
+  const { now } = step.situation
+  const session = step.device.sessionNo + 1
+  step.device = {
+    ...step.device,
+    sessionNo: session,
+    sessionNode: input.node,
+    activeAt: step.device.activeAt ?? now,
+    lastOnlineAt: now,
+  }
+  step.event({ commandId: null, from: null, to: null, by: 'device', reason: 'connected', detail: null })
+  return { ok: true, session }
+}
+
+/** The end of an older session says nothing about the newest one: a takeover is not offline. */
+function disconnected(step: Step, input: Disconnected): void {
+  if (input.session !== step.device.sessionNo) return
+  step.device = { ...step.device, lastOfflineAt: step.situation.now }
+  const detail = JSON.stringify({ reason: input.reason })
+  step.event({ commandId: null, from: null, to: null, by: 'device', reason: 'disconnected', detail })
+}
+
+function reply(step: Step, input: Reply): Answers['reply'] {
+  const command = step.commands.get(input.commandId)
+  if (command === undefined || command.sentAt === null) return { ok: true, outcome: 'ignored' }
+  if (command.state !== State.sent) return lateReply(step, command, input)
+  const success = input.code === 0 || input.code === 200
+  const code = success ? 0 : (input.code ?? errors.internal.code)
+  step.move(command, success ? State.succeeded : State.failed, 'device', 'reply', { code })
+  step.outcomes.push({
+    commandId: command.id,
+    outputJson: command.kind === Kind.invoke ? input.outputJson : null,
+    deviceCode: input.deviceCode,
+    deviceMessage: input.message,
+  })
+  return { ok: true, outcome: 'settled' }
+}
+
+/** A final state is never taken back; what came after it is kept beside it. */
+function lateReply(step: Step, command: Command, input: Reply): Answers['reply'] {
+  step.put({ ...command, lateReplies: command.lateReplies + 1 })
+  if (command.lateReplies < LATE_REPLIES_KEPT) {
+    const { deviceCode, message, outputJson } = input
+    const detail = JSON.stringify({
+      code: deviceCode.slice(0, 64),
+      message: message?.slice(0, LATE_DETAIL_MAX_CHARS / 2) ?? null,
+      output: outputJson?.slice(0, LATE_DETAIL_MAX_CHARS / 2) ?? null,
+    })
+    step.event({
+      commandId: command.id,
+      from: command.state,
+      to: command.state,
+      by: 'device',
+      reason: 'late reply',
+      detail,
+    })
+  }
+  return { ok: true, outcome: 'late' }
+}
+
+function unsent(step: Step, input: Unsent): void {
+  const command = step.commands.get(input.commandId)
+  if (command?.state !== State.sent || command.sentSession !== input.session) return
+  const back = { sentAt: null, deadlineAt: null, sentSession: null }
+  if (input.reason === 'tooLarge')
+    step.move(command, State.failed, 'server', 'unsent: tooLarge', { ...back, code: errors.tooLarge.code })
+  else if (isInstant(command))
+    step.move(command, State.failed, 'server', `unsent: ${input.reason}`, { ...back, code: errors.offline.code })
+  else step.move(command, State.created, 'server', `unsent: ${input.reason}`, back)
+}
+
+/** The head is sent if nothing else is, the device is ready, and its session is the newest. The only place where sending is decided. */
+function advance(step: Step): void {
+  const { presence, device, situation } = step
+  if (!situation.dispatch || !presence?.ready || presence.session !== device.sessionNo) return
+  if (step.inState(State.sent).length > 0) return
+  const [head] = step.inState(State.created)
+  if (head === undefined) return
+  const deadlineAt = isInstant(head) ? head.expireAt : situation.now + head.timeoutS * 1000
+  const { session } = presence
+  step.move(head, State.sent, 'server', 'sent', { sentAt: situation.now, deadlineAt, sentSession: session })
+  const { id: commandId, kind, identifier } = head
+  const notAfter = Math.min(deadlineAt, head.expireAt)
+  step.effects.push({ type: 'publish', commandId, kind, identifier, session, notAfter })
+}

@@ -1,0 +1,185 @@
+// The store port: what the engine, the fleet and the reads need from durable storage, as data. Implementations: memory.ts (the reference), sqlite.ts.
+// Nothing here decides. All instants are epoch ms and come in as arguments; no statement asks the database for the time.
+
+import type { Command, CommandBody, State } from '../core/command.ts'
+import type { Outcome, Queue, QueueEvent } from '../core/queue.ts'
+
+/** What one batch does to one device. Applied whole, or not at all where the device's version is no longer the loaded one. */
+export interface DeviceChange {
+  /** the queue as it shall be, its `version` still the loaded one: the guard */
+  readonly queue: Queue
+  readonly inserts: readonly { readonly command: Command; readonly body: CommandBody }[]
+  /** Rows that existed, with the state they had when loaded: each must still have it, or the whole batch is refused as a bug. */
+  readonly updates: readonly { readonly command: Command; readonly from: State }[]
+  readonly outcomes: readonly Outcome[]
+  readonly events: readonly QueueEvent[]
+}
+
+export interface Batch {
+  readonly node: number
+  /** the node's largest id so far, or null: becomes its high-water mark */
+  readonly lastCommandId: string | null
+  /** the clock at the decision: becomes the floor of the clock at the next start */
+  readonly now: number
+  readonly changes: readonly DeviceChange[]
+}
+
+export interface LoadKey {
+  readonly deviceId: number
+  /** commands that the inputs name */
+  readonly commandIds: readonly string[]
+}
+
+/** A command with its payload, as reads show it. */
+export interface StoredCommand {
+  readonly command: Command
+  readonly body: CommandBody
+}
+
+/** The search condition as a tree; http/expression.ts makes it from text. Time bounds are on createTime, in ms. */
+export type Condition =
+  | { readonly op: 'and' | 'or'; readonly terms: readonly Condition[] }
+  | { readonly op: 'state'; readonly states: readonly State[]; readonly negated: boolean }
+  /** from <= createTime < to; null = open end */
+  | { readonly op: 'created'; readonly from: number | null; readonly to: number | null }
+  /**
+   * The name in `locale` (null = any of its names; 'default' = defaultValue; a locale without a name falls back to defaultValue)
+   * contains `text`, ignoring case, or with `exact` equals it.
+   */
+  | { readonly op: 'name'; readonly locale: string | null; readonly text: string; readonly exact: boolean }
+
+export interface SearchPage {
+  readonly rows: readonly StoredCommand[]
+  readonly total: number
+}
+
+/** Queues and commands: what the engine writes and everyone reads. */
+export interface CommandStore {
+  /** One queue per key, in the order of the keys; null where the device does not exist. */
+  load(keys: readonly LoadKey[]): Promise<(Queue | null)[]>
+  /** Durable when it resolves. Returns the ids of devices left out because they had changed since they were loaded. */
+  commit(batch: Batch): Promise<number[]>
+  /** Devices that have something lapsed at `now`, at most `limit`. */
+  due(now: number, limit: number): Promise<number[]>
+  /** The earliest instant at which anything open lapses; null when nothing is open. */
+  nextDue(): Promise<number | null>
+  /** Bodies by id; ids without a record are absent. */
+  bodies(commandIds: readonly string[]): Promise<Map<string, CommandBody>>
+  command(deviceId: number, commandId: string): Promise<StoredCommand | null>
+  /** Newest first. total counts all matches. */
+  search(deviceId: number, condition: Condition | null, offset: number, limit: number): Promise<SearchPage>
+  /** One command's events in order; or, with null, the device's last `limit` events in order. */
+  events(deviceId: number, commandId: string | null, limit: number): Promise<QueueEvent[]>
+  /** Deletes final commands settled before `before`, with their bodies and events, and session events as old; at most `limit` commands. Returns how many. */
+  purge(before: number, limit: number): Promise<number>
+  /** Commands by state over the whole store, for metrics. */
+  countByState(): Promise<Map<State, number>>
+}
+
+export interface Organization {
+  readonly orgId: string
+  readonly name: string
+}
+
+/** `scope: all`, or the products or devices that a grant is for. */
+export type Scope = 'all' | { readonly productKeys: readonly string[] } | { readonly assetIds: readonly string[] }
+export interface Grant {
+  readonly resource: string
+  readonly actions: readonly string[]
+  readonly scope: Scope
+}
+
+/** Secrets are ciphertext here (fleet/secrets.ts); the store never sees one in clear. */
+export interface ApplicationRow {
+  readonly appKey: string
+  readonly orgId: string
+  readonly secret: string
+  readonly grants: readonly Grant[]
+}
+export interface ModelRow {
+  readonly modelId: string
+  readonly orgId: string
+  /** the ThingModel as JSON text */
+  readonly json: string
+}
+export interface ProductRow {
+  readonly productKey: string
+  readonly orgId: string
+  readonly secret: string
+  /** null: a product without a model accepts any JSON */
+  readonly modelId: string | null
+  /** what else the product says, as JSON text: productName, productType, dynamicActivateEnabled, biDirectionalAuth, … */
+  readonly json: string
+}
+export interface DeviceRow {
+  readonly assetId: string
+  readonly orgId: string
+  readonly productKey: string
+  readonly deviceKey: string
+  readonly secret: string
+  /** StringI18n as JSON text */
+  readonly nameJson: string
+  /** `+08:00` or an IANA name */
+  readonly timezone: string
+  readonly disabled: boolean
+  /** assetId of its gateway */
+  readonly gatewayAssetId: string | null
+}
+/** A device as it is read: its row, its number, and what its queue knows of its connections. */
+export interface Device extends DeviceRow {
+  readonly id: number
+  readonly activeAt: number | null
+  readonly lastOnlineAt: number | null
+  readonly lastOfflineAt: number | null
+}
+
+/** Everything a fleet file says, secrets already encrypted. */
+export interface FleetRows {
+  readonly organizations: readonly Organization[]
+  readonly applications: readonly ApplicationRow[]
+  readonly models: readonly ModelRow[]
+  readonly products: readonly ProductRow[]
+  readonly devices: readonly DeviceRow[]
+}
+
+/** A row that cannot be applied: a unique key is taken, or a thing it names does not exist. */
+export class FleetConflict extends Error {
+  override readonly name = 'FleetConflict'
+}
+
+/** Organizations, applications, models, products, devices. */
+export interface Registry {
+  organization(orgId: string): Promise<Organization | null>
+  application(appKey: string): Promise<ApplicationRow | null>
+  /** the one that `--auth open` acts as: the first that was added to the organization */
+  firstApplication(orgId: string): Promise<ApplicationRow | null>
+  model(orgId: string, modelId: string): Promise<ModelRow | null>
+  product(productKey: string): Promise<ProductRow | null>
+  deviceByKeys(productKey: string, deviceKey: string): Promise<Device | null>
+  deviceByAsset(assetId: string): Promise<Device | null>
+  /** One transaction; inserts and updates, deletes nothing; a device whose row changes gets a new version. Throws FleetConflict, then nothing was applied. */
+  applyFleet(rows: FleetRows, now: number): Promise<void>
+  /** Check value of the key that encrypts secrets; null on a store that has none yet. */
+  secretCheck(): Promise<string | null>
+  setSecretCheck(value: string): Promise<void>
+}
+
+/** Access tokens and used `encryption` values: valid on every node and after a restart. */
+export interface Tokens {
+  token(accessToken: string): Promise<{ readonly appKey: string; readonly expireAt: number } | null>
+  /** the newest token of the application that is good after `now` */
+  tokenOf(appKey: string, now: number): Promise<{ readonly accessToken: string; readonly expireAt: number } | null>
+  saveToken(accessToken: string, appKey: string, expireAt: number): Promise<void>
+  /** False if this value was used before; true, and it is recorded until expireAt. */
+  useEncryption(encryption: string, expireAt: number): Promise<boolean>
+  /** Forgets what expired before `now`. */
+  purgeTokens(now: number): Promise<void>
+}
+
+export interface Store extends CommandStore, Registry, Tokens {
+  /** The node's high-water mark, and the floor of its clock (0 on a new store). */
+  node(nodeNo: number): Promise<{ readonly lastCommandId: string | null; readonly clockFloor: number }>
+  /** Resolves if the store answers. */
+  ping(): Promise<void>
+  close(): Promise<void>
+}
