@@ -1,5 +1,6 @@
 // The queue's rules: the full table of state x input, then each rule by name, then invariants over random histories.
 
+import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type Command, isOpen, Kind, makeId, State, stateName } from '../src/core/command.ts'
@@ -260,6 +261,20 @@ describe('the table: what each input does to a command in each state', () => {
     failed: nothing,
     timedOut: answered,
   }
+
+  it('is the one that docs/states.md prints', () => {
+    const names = Object.keys(rows) as Row[]
+    const word = (expected: Expected) => (typeof expected === 'number' ? `**${stateName[expected]}**` : expected)
+    const cell = (column: Column, row: Row) => (table[row][column] === 'ignored' ? '·' : word(table[row][column]))
+    const line = (cells: string[]) => `| ${cells.join(' | ')} |`
+    const lines = [
+      line(['input', ...names]),
+      line(['---', ...names.map(() => '---')]),
+      ...(Object.keys(columns) as Column[]).map(column => line([column, ...names.map(row => cell(column, row))])),
+    ]
+    const page = readFileSync(new URL('../docs/states.md', import.meta.url), 'utf8')
+    expect(page).toContain(lines.join('\n'))
+  })
 
   for (const [row, command] of Object.entries(rows) as [Row, Command][]) {
     for (const [column, make] of Object.entries(columns) as [Column, (typeof columns)[Column]][]) {

@@ -1,0 +1,150 @@
+// Strict JSON: what JSON.parse takes, less what it would silently change (numbers it rounds, keys it drops). Also how hostile values are quoted
+// in messages. Not a validator of shapes: model.ts and the readers of each body do that.
+
+import { isKey } from './command.ts'
+import { invalid, type Refusal } from './errors.ts'
+import { JSON_MAX_DEPTH, QUOTE_MAX_CHARS, QUOTE_PATH_MAX_CHARS } from './limits.ts'
+
+/** An object as JSON has it: not null, not an array. */
+export const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/**
+ * Reads JSON from a stranger, in time linear in its length. Refused with 99400, naming `parameter` and the place:
+ * - whole numbers written without fraction or exponent beyond ±2^53, and any whole number that JavaScript would print as another
+ *   (`9007199254740993e0`); numbers with a fraction are ordinary doubles; `1e400` is too large for one
+ * - an object with the same key twice, since readers differ on which one counts, and the key `__proto__`
+ * - nesting deeper than JSON_MAX_DEPTH, so that whoever walks the value may recurse
+ *
+ * @param parameter what the caller calls this text in messages
+ */
+export function parseJson(text: string, parameter = 'body'): { readonly ok: true; readonly value: unknown } | Refusal {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (error) {
+    const cause = error instanceof Error ? error.message : String(error)
+    return invalid(parameter, `is not JSON: ${escapeInvisible(cause).slice(0, QUOTE_PATH_MAX_CHARS)}`)
+  }
+  const fault = faultOf(text)
+  return fault === null ? { ok: true, value } : invalid(parameter, fault)
+}
+
+/** A value as a message may show it: short, on one line, nothing invisible. Objects and arrays are only named. */
+export function quote(value: unknown): string {
+  if (value === undefined) return 'nothing'
+  if (Array.isArray(value)) return `an array of ${value.length}`
+  if (typeof value === 'object' && value !== null) return 'an object'
+  if (typeof value !== 'string') return String(value).slice(0, QUOTE_MAX_CHARS)
+  const cut = value.length > QUOTE_MAX_CHARS
+  return escapeInvisible(JSON.stringify(cut ? `${value.slice(0, QUOTE_MAX_CHARS)}…` : value))
+}
+
+/** The path to a member: `a`, then `a.b`, then `a.b[3]`; keys that are no identifiers are quoted, `a["x y"]`. */
+export function pathTo(path: string, key: string | number): string {
+  if (typeof key === 'number') return `${path}[${key}]`
+  if (!isKey(key)) return `${path}[${quote(key)}]`
+  return path === '' ? key : `${path}.${key}`
+}
+
+/** Control, format and separator characters, which could forge or hide what a terminal or a log shows, as escapes. */
+export const escapeInvisible = (text: string): string =>
+  text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, char => {
+    const hex = (char.codePointAt(0) ?? 0).toString(16)
+    return hex.length > 4 ? `\\u{${hex}}` : `\\u${hex.padStart(4, '0')}`
+  })
+
+/** An array or object that the scan is inside of, and where in it. */
+interface Level {
+  /** the keys so far; null in an array */
+  readonly keys: Set<string> | null
+  /** key or index of the member being read */
+  at: string | number
+  /** in an object: the next string is a key */
+  awaitsKey: boolean
+}
+
+const NUMBER = /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/y
+
+/** What is wrong with this JSON, and where; null if nothing is. The text has already been accepted by JSON.parse, so its grammar is not checked again. */
+function faultOf(text: string): string | null {
+  const levels: Level[] = []
+  let position = 0
+  while (position < text.length) {
+    const char = text.charAt(position)
+    const level = levels.at(-1)
+    let token = char
+    let fault: string | null = null
+    if (char === '"') {
+      token = stringAt(text, position)
+      if (level?.awaitsKey) fault = takeKey(level, token)
+    } else if (char === '{' || char === '[') {
+      if (levels.length >= JSON_MAX_DEPTH) fault = `is nested deeper than ${JSON_MAX_DEPTH} levels`
+      else levels.push({ keys: char === '{' ? new Set() : null, at: 0, awaitsKey: char === '{' })
+    } else if (char === '}' || char === ']') {
+      levels.pop()
+    } else if (char === ',' && level !== undefined) {
+      if (typeof level.at === 'number') level.at += 1
+      level.awaitsKey = level.keys !== null
+    } else if (char === '-' || (char >= '0' && char <= '9')) {
+      NUMBER.lastIndex = position
+      token = NUMBER.exec(text)?.[0] ?? char
+      fault = numberFault(token)
+    }
+    if (fault !== null) return `${placeOf(levels)}${fault}`
+    position += token.length
+  }
+  return null
+}
+
+/** The string that begins here, with its quotes. A loop, because a pattern would remember a way back for every character. */
+function stringAt(text: string, start: number): string {
+  let end = start + 1
+  while (end < text.length && text.charAt(end) !== '"') end += text.charAt(end) === '\\' ? 2 : 1
+  return text.slice(start, end + 1)
+}
+
+function takeKey(level: Level, token: string): string | null {
+  const key = token.includes('\\') ? String(JSON.parse(token)) : token.slice(1, -1)
+  level.at = key
+  level.awaitsKey = false
+  if (key === '__proto__') return 'is a key that is not allowed'
+  if (level.keys?.has(key)) return 'is given twice'
+  level.keys?.add(key)
+  return null
+}
+
+/** `inputData.list[3] `, the end of it where it is long; empty at the root. */
+function placeOf(levels: readonly Level[]): string {
+  const path = levels.reduce((path, level) => pathTo(path, level.at), '')
+  const shown = path.length > QUOTE_PATH_MAX_CHARS ? `…${path.slice(-QUOTE_PATH_MAX_CHARS)}` : path
+  return shown === '' ? '' : `${shown} `
+}
+
+function numberFault(literal: string): string | null {
+  const isPlain = !/[.eE]/.test(literal)
+  if (isPlain && literal.length <= 15) return null
+  const value = Number(literal)
+  const shown = literal.length > QUOTE_MAX_CHARS ? `${literal.slice(0, QUOTE_MAX_CHARS)}…` : literal
+  if (!Number.isFinite(value)) return `is too large for a number: ${shown}`
+  // A fraction is an ordinary double: near what was written, which is all that a fraction can ask for. (A whole number never becomes one.)
+  if (!Number.isInteger(value) || value === 0) return null
+  const written = decimal(literal)
+  if (written.exponent < 0) return null
+  const kept = decimal(String(value))
+  const isKept = written.digits === kept.digits && written.exponent === kept.exponent
+  if (isKept && !(isPlain && Math.abs(value) > 2 ** 53)) return null
+  return `is a whole number that would be rounded: ${shown}; send it as a string`
+}
+
+/** digits x 10^exponent, the digits without zeros at either end: one form for each value. The sign is left out. */
+function decimal(literal: string): { readonly digits: string; readonly exponent: number } {
+  const [mantissa = '', power = '0'] = (literal.startsWith('-') ? literal.slice(1) : literal).split(/[eE]/)
+  const [whole = '', fraction = ''] = mantissa.split('.')
+  const digits = whole + fraction
+  let start = 0
+  while (digits.charAt(start) === '0') start += 1
+  let end = digits.length
+  while (end > start && digits.charAt(end - 1) === '0') end -= 1
+  return { digits: digits.slice(start, end), exponent: Number(power) - fraction.length + (digits.length - end) }
+}

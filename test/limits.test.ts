@@ -1,0 +1,50 @@
+// Bounds that only make sense in relation to each other.
+
+import { describe, expect, it } from 'vitest'
+import * as limits from '../src/core/limits.ts'
+
+describe('limits', () => {
+  it('leave room for one another', () => {
+    expect(limits.TIMEOUT_DEFAULT_S).toBeLessThanOrEqual(limits.TIMEOUT_MAX_S)
+    expect(limits.QUEUE_CAP).toBeLessThanOrEqual(limits.QUEUE_CAP_MAX)
+    expect(limits.BATCH_MAX_INPUTS).toBeLessThan(limits.ENGINE_QUEUE_MAX)
+    // Every waiting caller holds an HTTP connection, and calls that do not wait need some too.
+    expect(limits.WAITERS_MAX).toBeLessThan(limits.HTTP_CONNECTIONS_MAX)
+    expect(limits.WAITERS_MAX).toBeLessThan(limits.ENGINE_QUEUE_MAX)
+    // A reply may carry as much as an input, with its envelope; and fits into one socket's write buffer on the way down.
+    expect(limits.PACKET_MAX_BYTES).toBeGreaterThan(limits.INPUT_MAX_BYTES)
+    expect(limits.WRITE_BUFFER_MAX_BYTES).toBeGreaterThan(2 * limits.INPUT_MAX_BYTES)
+    expect(limits.CONNECT_MAX_BYTES).toBeLessThan(limits.PACKET_MAX_BYTES)
+    expect(limits.READY_AFTER_MS).toBeLessThan(limits.READY_AT_LATEST_MS)
+    // Headers arrive before the body does, and a stop is over before whoever runs the process loses patience (10 s).
+    expect(limits.HEADERS_WAIT_MS).toBeLessThanOrEqual(limits.REQUEST_WAIT_MS)
+    expect(limits.STOP_GRACE_MS).toBeLessThan(limits.STOP_AT_LATEST_MS)
+    expect(limits.STOP_AT_LATEST_MS).toBeLessThan(10_000)
+    // The vendor's largest id field and our bits agree.
+    expect(limits.NODE_MAX + 1).toBe(2 ** 10)
+    expect(limits.IDS_PER_MS).toBe(2 ** 13)
+    expect(limits.PAGE_SIZE_DEFAULT).toBeLessThanOrEqual(limits.PAGE_SIZE_MAX)
+    expect(limits.EXPRESSION_MAX_DEPTH).toBeLessThan(limits.EXPRESSION_MAX_TERMS)
+    // Every default is within what its option takes.
+    expect(limits.RETENTION_DAYS).toBeLessThanOrEqual(limits.RETENTION_MAX_DAYS)
+    expect(limits.CLOCK_WINDOW_MIN).toBeLessThanOrEqual(limits.CLOCK_WINDOW_MAX_MIN)
+    expect(limits.INPUT_OPTION_MIN_BYTES).toBeLessThanOrEqual(limits.INPUT_MAX_BYTES)
+    expect(limits.INPUT_MAX_BYTES).toBeLessThanOrEqual(limits.INPUT_OPTION_MAX_BYTES)
+    expect(limits.LIST_LIMIT_DEFAULT).toBeLessThanOrEqual(limits.PAGE_SIZE_MAX)
+    // A command of the largest input fits into what waits in a socket, and into what the simulated device takes.
+    expect(limits.INPUT_OPTION_MAX_BYTES).toBeLessThan(limits.WRITE_BUFFER_MAX_BYTES)
+    expect(limits.INPUT_OPTION_MAX_BYTES).toBeLessThan(limits.SIMULATED_PACKET_MAX_BYTES)
+    // A page of commands with the largest input and output is an answer that the client reads.
+    expect(limits.PAGE_SIZE_MAX * (limits.INPUT_OPTION_MAX_BYTES + limits.PACKET_MAX_BYTES)).toBeLessThan(
+      limits.ANSWER_MAX_BYTES,
+    )
+    expect(limits.RECONNECT_MIN_MS).toBeLessThan(limits.RECONNECT_MAX_MS)
+    // What a retention promises outlives the longest command.
+    expect(limits.RETENTION_DAYS * 86_400).toBeGreaterThan(limits.PENDING_TTL_MAX_S)
+  })
+  it('are positive and finite, every one', () => {
+    for (const [name, value] of Object.entries(limits)) {
+      expect(Number.isFinite(value) && value > 0, name).toBe(true)
+    }
+  })
+})
