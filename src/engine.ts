@@ -31,7 +31,7 @@ import {
   type QueueEvent,
   type Unsent,
 } from './core/queue.ts'
-import type { Batch, CommandStore, DeviceChange } from './store/store.ts'
+import type { Batch, CommandStore, DeviceChange, Tokens } from './store/store.ts'
 
 /** A device's live connection, as the engine uses it. All calls are synchronous and must not throw. */
 export interface Link {
@@ -60,7 +60,7 @@ export interface Observer {
 }
 
 export interface EngineOptions {
-  readonly store: CommandStore
+  readonly store: CommandStore & Pick<Tokens, 'purgeTokens'>
   readonly clock: Clock & Timers
   readonly ids: Ids
   readonly log: Log
@@ -132,8 +132,8 @@ interface Plan {
 export class Engine {
   readonly #options: EngineOptions
   readonly #links = new Map<number, { readonly session: number; readonly link: Link }>()
-  readonly #waiters = new Map<string, (settlement: Settlement) => void>()
-  readonly #waiting = new Map<string, Command>()
+  /** callers of instant commands by commandId, with the command as it last became durable */
+  readonly #waiters = new Map<string, { command: Command; readonly resolve: (settlement: Settlement) => void }>()
   #pending: Entry[] = []
   #pendingWaits = 0
   #running = false
@@ -164,13 +164,8 @@ export class Engine {
     this.#stopping = true
     this.#disarm()
     this.#disarmPurge()
-    for (const [id, resolve] of this.#waiters) {
-      const command = this.#waiting.get(id)
-      assert(command, 'a waiter has its command')
-      resolve({ type: 'stopping', command })
-    }
+    for (const { command, resolve } of this.#waiters.values()) resolve({ type: 'stopping', command })
     this.#waiters.clear()
-    this.#waiting.clear()
     await this.#sweeping
     await this.idle()
   }
@@ -403,7 +398,7 @@ export class Engine {
       if (entry.link && answer.ok && 'session' in answer) this.#attach(work.deviceId, answer.session, entry.link)
     for (const effect of work.effects) this.#effect(work, effect, inputs)
     for (const event of work.events) this.#options.observer.transition(event)
-    for (const command of work.queue.open) if (work.rows.has(command.id)) this.#arm(lapsesAt(command))
+    for (const command of work.queue.open) if (work.rows.has(command.id)) this.#stillOpen(command)
     for (const { entry, answer } of answers) this.#answer(entry, answer)
   }
 
@@ -413,8 +408,7 @@ export class Engine {
     const waits = entry.input.wait && isOpen(command.state)
     if (!waits) return { ok: true, command, settlement: null }
     if (this.#stopping) return { ok: true, command, settlement: Promise.resolve({ type: 'stopping', command }) }
-    const settlement = new Promise<Settlement>(resolve => this.#waiters.set(command.id, resolve))
-    this.#waiting.set(command.id, command)
+    const settlement = new Promise<Settlement>(resolve => this.#waiters.set(command.id, { command, resolve }))
     return { ok: true, command, settlement }
   }
 
@@ -461,11 +455,16 @@ export class Engine {
     else void this.apply(work.deviceId, { type: 'unsent', commandId, session, reason })
   }
 
+  #stillOpen(command: Command): void {
+    this.#arm(lapsesAt(command))
+    const waiter = this.#waiters.get(command.id)
+    if (waiter) waiter.command = command
+  }
+
   #settled(command: Command, outcome: Outcome | null): void {
-    const resolve = this.#waiters.get(command.id)
+    const waiter = this.#waiters.get(command.id)
     this.#waiters.delete(command.id)
-    this.#waiting.delete(command.id)
-    resolve?.({ type: 'settled', command, outcome })
+    waiter?.resolve({ type: 'settled', command, outcome })
   }
 
   /** One timer for everything that lapses: set to the earliest known instant; what it finds stale costs one look at the index. */
@@ -503,9 +502,11 @@ export class Engine {
     this.#disarmPurge = clock.at(clock.now() + PURGE_EVERY_MS, () => void this.#purge())
   }
 
+  /** Final records past their retention, and with them what else has had its time: tokens and proofs. */
   async #purge(): Promise<void> {
     const { store, clock, retentionMs, log } = this.#options
     try {
+      await store.purgeTokens(clock.now())
       let purged = PURGE_MAX_ROWS
       while (purged === PURGE_MAX_ROWS && !this.#stopping) {
         purged = await store.purge(clock.now() - retentionMs, PURGE_MAX_ROWS)

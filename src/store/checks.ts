@@ -1,0 +1,171 @@
+// What every store checks before it writes, so that all refuse the same things in the same words. Pure; what is on record is read through lookups.
+// Not here: the guards that need a row locked (version, state), which belong to each store's own transaction.
+
+import { assert } from '../core/errors.ts'
+import {
+  type ApplicationRow,
+  type Batch,
+  type DeviceRow,
+  FleetConflict,
+  type FleetRows,
+  type ModelRow,
+  type Organization,
+  type ProductRow,
+} from './store.ts'
+
+/** SQLite hands text back only up to its first NUL, PostgreSQL refuses one: better a loud bug than a silent cut. JSON text writes it as an escape. */
+export function assertNoNul(row: object): void {
+  for (const [field, value] of Object.entries(row))
+    if (typeof value === 'string')
+      assert(!value.includes('\0'), `${field} holds a NUL character, which no store can keep`)
+}
+
+/** A batch names each device once, and holds no text that a database cannot keep. Throws Bug. */
+export function checkBatch(batch: Batch): void {
+  const devices = new Set(batch.changes.map(change => change.queue.deviceId))
+  assert(devices.size === batch.changes.length, 'a batch names a device once')
+  for (const { inserts, outcomes, events } of batch.changes) {
+    for (const { command, body } of inserts) {
+      assertNoNul(command)
+      assertNoNul(body)
+    }
+    outcomes.forEach(assertNoNul)
+    events.forEach(assertNoNul)
+  }
+}
+
+/** What is on record, read while nobody else can write. */
+export interface OnRecord {
+  organization(orgId: string): Organization | null
+  application(appKey: string): ApplicationRow | null
+  model(orgId: string, modelId: string): ModelRow | null
+  product(productKey: string): ProductRow | null
+  deviceByAsset(assetId: string): DeviceRow | null
+  deviceByKeys(productKey: string, deviceKey: string): DeviceRow | null
+}
+
+/** The rows of a fleet that are new or differ from what is on record, each kind in the order of the file. */
+export type FleetPlan = FleetRows
+
+/**
+ * Checks a fleet against itself and what is on record: every natural key once, no row in another organization than before, everything that a
+ * row names present in its own organization. Throws FleetConflict, naming the row and the key; nothing has been written then.
+ */
+export function planFleet(rows: FleetRows, known: OnRecord): FleetPlan {
+  for (const row of Object.values(rows).flat()) assertNoNul(row)
+  const fleet = new Fleet(rows, known)
+  for (const row of rows.applications) fleet.checkApplication(row)
+  for (const row of rows.models) fleet.checkModel(row)
+  for (const row of rows.products) fleet.checkProduct(row)
+  for (const row of rows.devices) fleet.checkDevice(row)
+  return {
+    organizations: rows.organizations.filter(row => differs(row, known.organization(row.orgId))),
+    applications: rows.applications.filter(row => differs(row, known.application(row.appKey))),
+    models: rows.models.filter(row => differs(row, known.model(row.orgId, row.modelId))),
+    products: rows.products.filter(row => differs(row, known.product(row.productKey))),
+    devices: rows.devices.filter(row => differs(row, known.deviceByAsset(row.assetId))),
+  }
+}
+
+/** Field by field of the new row, so that what else a record carries (a number, a time) does not count. */
+function differs<Row extends object>(row: Row, known: Row | null): boolean {
+  if (known === null) return true
+  const fields = Object.keys(row) as (keyof Row)[]
+  return fields.some(field => JSON.stringify(row[field]) !== JSON.stringify(known[field]))
+}
+
+const pair = (one: string, other: string): string => JSON.stringify([one, other])
+const conflict = (row: string, what: string): never => {
+  throw new FleetConflict(`${row}: ${what}`)
+}
+
+/** How a row is called in messages. */
+const organizationName = (row: Organization): string => `organization orgId "${row.orgId}"`
+const applicationName = (row: ApplicationRow): string => `application appKey "${row.appKey}"`
+const modelName = (row: ModelRow): string => `model modelId "${row.modelId}"`
+const productName = (row: ProductRow): string => `product productKey "${row.productKey}"`
+const deviceName = (row: DeviceRow): string => `device assetId "${row.assetId}"`
+const deviceKeys = (row: DeviceRow): string => `productKey "${row.productKey}", deviceKey "${row.deviceKey}"`
+
+const modelKey = (row: ModelRow): string => pair(row.orgId, row.modelId)
+const deviceKeysKey = (row: DeviceRow): string => pair(row.productKey, row.deviceKey)
+
+/** The fleet as it will be: a row of the file, or else the one on record. Lives only inside planFleet. */
+class Fleet {
+  readonly #known: OnRecord
+  readonly #organizations: ReadonlyMap<string, Organization>
+  readonly #models: ReadonlyMap<string, ModelRow>
+  readonly #products: ReadonlyMap<string, ProductRow>
+  readonly #devices: ReadonlyMap<string, DeviceRow>
+
+  constructor({ organizations, applications, models, products, devices }: FleetRows, known: OnRecord) {
+    this.#known = known
+    this.#organizations = once(organizations, row => row.orgId, organizationName)
+    once(applications, row => row.appKey, applicationName)
+    this.#models = once(models, modelKey, modelName)
+    this.#products = once(products, row => row.productKey, productName)
+    this.#devices = once(devices, row => row.assetId, deviceName)
+    once(devices, deviceKeysKey, row => `${deviceName(row)}: ${deviceKeys(row)}`)
+  }
+
+  checkApplication(row: ApplicationRow): void {
+    const name = applicationName(row)
+    this.#checkOrganization(name, row.orgId)
+    this.#checkStays(name, row.orgId, this.#known.application(row.appKey))
+  }
+
+  checkModel(row: ModelRow): void {
+    this.#checkOrganization(modelName(row), row.orgId)
+  }
+
+  checkProduct(row: ProductRow): void {
+    const name = productName(row)
+    this.#checkOrganization(name, row.orgId)
+    this.#checkStays(name, row.orgId, this.#known.product(row.productKey))
+    const { orgId, modelId } = row
+    if (modelId === null || this.#models.has(pair(orgId, modelId)) || this.#known.model(orgId, modelId)) return
+    conflict(name, `modelId "${modelId}" does not exist in organization "${orgId}"; add the model`)
+  }
+
+  checkDevice(row: DeviceRow): void {
+    const name = deviceName(row)
+    this.#checkOrganization(name, row.orgId)
+    this.#checkStays(name, row.orgId, this.#known.deviceByAsset(row.assetId))
+    const product = this.#products.get(row.productKey) ?? this.#known.product(row.productKey)
+    if (product?.orgId !== row.orgId)
+      conflict(name, `productKey "${row.productKey}" does not exist in organization "${row.orgId}"; add the product`)
+    // The keys may be on record with a device that the same file gives other ones.
+    const holder = this.#known.deviceByKeys(row.productKey, row.deviceKey)
+    if (holder !== null && !this.#devices.has(holder.assetId))
+      conflict(name, `${deviceKeys(row)} is taken by assetId "${holder.assetId}"; use another deviceKey`)
+    this.#checkGateway(name, row)
+  }
+
+  #checkOrganization(name: string, orgId: string): void {
+    if (!this.#organizations.has(orgId) && this.#known.organization(orgId) === null)
+      conflict(name, `orgId "${orgId}" does not exist; add the organization`)
+  }
+
+  #checkStays(name: string, orgId: string, known: { readonly orgId: string } | null): void {
+    if (known !== null && known.orgId !== orgId)
+      conflict(name, `is taken by organization "${known.orgId}" and cannot be used in organization "${orgId}"`)
+  }
+
+  #checkGateway(name: string, row: DeviceRow): void {
+    if (row.gatewayAssetId === null) return
+    if (row.gatewayAssetId === row.assetId) conflict(name, 'gateway names the device itself')
+    const gateway = this.#devices.get(row.gatewayAssetId) ?? this.#known.deviceByAsset(row.gatewayAssetId)
+    if (gateway?.orgId !== row.orgId)
+      conflict(name, `gateway "${row.gatewayAssetId}" does not exist in organization "${row.orgId}"; add the gateway`)
+  }
+}
+
+/** Rows by a key that only one of them may have. */
+function once<Row>(rows: readonly Row[], key: (row: Row) => string, name: (row: Row) => string): Map<string, Row> {
+  const map = new Map<string, Row>()
+  for (const row of rows) {
+    if (map.has(key(row))) conflict(name(row), 'is listed twice')
+    map.set(key(row), row)
+  }
+  return map
+}

@@ -1,0 +1,214 @@
+// How the columns of the SQLite store read as the records of the port. Ids of commands come as text (see sqlite-statements.ts).
+
+import type { StatementSyncInstance } from '@photostructure/sqlite'
+import type { Command, CommandBody, Kind, State } from '../core/command.ts'
+import type { Queue, QueueEvent } from '../core/queue.ts'
+import type { OnRecord } from './checks.ts'
+import type { statements } from './sqlite-statements.ts'
+import type { ApplicationRow, Device, Grant, ModelRow, ProductRow } from './store.ts'
+
+export type Statements = Readonly<Record<keyof typeof statements, StatementSyncInstance>>
+
+export interface QueueColumns {
+  readonly id: number
+  readonly version: number
+  readonly last_command_id: string | null
+  readonly event_seq: number
+  readonly session_no: number
+  readonly session_node: number | null
+  readonly disabled: number
+  readonly active_at: number | null
+  readonly last_online_at: number | null
+  readonly last_offline_at: number | null
+}
+
+export const queueOf = (row: QueueColumns, open: readonly Command[], named: readonly Command[]): Queue => ({
+  deviceId: row.id,
+  version: row.version,
+  lastCommandId: row.last_command_id,
+  eventSeq: row.event_seq,
+  sessionNo: row.session_no,
+  sessionNode: row.session_node,
+  disabled: row.disabled === 1,
+  activeAt: row.active_at,
+  lastOnlineAt: row.last_online_at,
+  lastOfflineAt: row.last_offline_at,
+  open,
+  named,
+})
+
+/** Commands are read as arrays, in the order of COMMAND_COLUMNS: every step loads some, and as objects they cost half as much again. */
+export type CommandColumns = readonly [
+  id: string,
+  state: State,
+  kind: Kind,
+  identifier: string,
+  timeoutS: number,
+  pendingTtlS: number,
+  expireAt: number,
+  deadlineAt: number | null,
+  createdAt: number,
+  sentAt: number | null,
+  settledAt: number | null,
+  sentSession: number | null,
+  createdBy: string,
+  code: number | null,
+  lateReplies: number,
+]
+
+export const commandOf = (row: CommandColumns): Command => ({
+  id: row[0],
+  state: row[1],
+  kind: row[2],
+  identifier: row[3],
+  timeoutS: row[4],
+  pendingTtlS: row[5],
+  expireAt: row[6],
+  deadlineAt: row[7],
+  createdAt: row[8],
+  sentAt: row[9],
+  settledAt: row[10],
+  sentSession: row[11],
+  createdBy: row[12],
+  code: row[13],
+  lateReplies: row[14],
+})
+
+export interface BodyColumns {
+  readonly name_json: string
+  readonly input_json: string
+  readonly output_json: string | null
+  readonly device_code: string | null
+  readonly device_message: string | null
+}
+
+export const bodyOf = (row: BodyColumns): CommandBody => ({
+  nameJson: row.name_json,
+  inputJson: row.input_json,
+  outputJson: row.output_json,
+  deviceCode: row.device_code,
+  deviceMessage: row.device_message,
+})
+
+export interface EventColumns {
+  readonly device_seq: number
+  readonly command_id: string | null
+  readonly from_state: State | null
+  readonly to_state: State | null
+  readonly at: number
+  readonly by: string
+  readonly reason: string
+  readonly detail: string | null
+}
+
+export const eventOf = (row: EventColumns): QueueEvent => ({
+  seq: row.device_seq,
+  commandId: row.command_id,
+  from: row.from_state,
+  to: row.to_state,
+  at: row.at,
+  by: row.by,
+  reason: row.reason,
+  detail: row.detail,
+})
+
+interface ApplicationColumns {
+  readonly app_key: string
+  readonly org_id: string
+  readonly secret: string
+  readonly grants_json: string
+}
+
+const applicationOf = (row: ApplicationColumns): ApplicationRow => ({
+  appKey: row.app_key,
+  orgId: row.org_id,
+  secret: row.secret,
+  grants: JSON.parse(row.grants_json) as readonly Grant[],
+})
+
+const modelOf = (row: { org_id: string; model_id: string; json: string }): ModelRow => ({
+  modelId: row.model_id,
+  orgId: row.org_id,
+  json: row.json,
+})
+
+interface ProductColumns {
+  readonly product_key: string
+  readonly org_id: string
+  readonly secret: string
+  readonly model_id: string | null
+  readonly json: string
+}
+
+const productOf = (row: ProductColumns): ProductRow => ({
+  productKey: row.product_key,
+  orgId: row.org_id,
+  secret: row.secret,
+  modelId: row.model_id,
+  json: row.json,
+})
+
+interface DeviceColumns {
+  readonly id: number
+  readonly asset_id: string
+  readonly org_id: string
+  readonly product_key: string
+  readonly device_key: string
+  readonly secret: string
+  readonly name_json: string
+  readonly timezone: string
+  readonly disabled: number
+  readonly gateway_asset_id: string | null
+  readonly active_at: number | null
+  readonly last_online_at: number | null
+  readonly last_offline_at: number | null
+}
+
+const deviceOf = (row: DeviceColumns): Device => ({
+  id: row.id,
+  assetId: row.asset_id,
+  orgId: row.org_id,
+  productKey: row.product_key,
+  deviceKey: row.device_key,
+  secret: row.secret,
+  nameJson: row.name_json,
+  timezone: row.timezone,
+  disabled: row.disabled === 1,
+  gatewayAssetId: row.gateway_asset_id,
+  activeAt: row.active_at,
+  lastOnlineAt: row.last_online_at,
+  lastOfflineAt: row.last_offline_at,
+})
+
+/** What the registry has on record, by its natural keys. */
+export interface Registered extends OnRecord {
+  firstApplication(orgId: string): ApplicationRow | null
+  deviceByAsset(assetId: string): Device | null
+  deviceByKeys(productKey: string, deviceKey: string): Device | null
+}
+
+/** The row that a statement finds by keys from outside. The driver would cut a key at a NUL and find what it does not name. */
+export function find<Columns>(
+  statement: StatementSyncInstance,
+  ...keys: readonly (string | number)[]
+): Columns | undefined {
+  const isCut = keys.some(key => typeof key === 'string' && key.includes('\0'))
+  return isCut ? undefined : statement.get(...keys)
+}
+
+const read = <Columns, Row>(row: Columns | undefined, of: (row: Columns) => Row): Row | null =>
+  row === undefined ? null : of(row)
+
+export const registered = (sql: Statements): Registered => ({
+  organization: orgId =>
+    read(find<{ org_id: string; name: string }>(sql.organization, orgId), row => ({
+      orgId: row.org_id,
+      name: row.name,
+    })),
+  application: appKey => read(find(sql.application, appKey), applicationOf),
+  firstApplication: orgId => read(find(sql.firstApplication, orgId), applicationOf),
+  model: (orgId, modelId) => read(find(sql.model, orgId, modelId), modelOf),
+  product: productKey => read(find(sql.product, productKey), productOf),
+  deviceByAsset: assetId => read(find(sql.deviceByAsset, assetId), deviceOf),
+  deviceByKeys: (productKey, deviceKey) => read(find(sql.deviceByKeys, productKey, deviceKey), deviceOf),
+})

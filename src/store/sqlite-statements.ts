@@ -1,0 +1,102 @@
+// The SQL of the SQLite store, one statement per name, and the columns that they read. Every statement is prepared once, at open.
+// Not here: search, whose condition is put together per call (condition.ts).
+
+/** A command; its id as text, because the driver refuses integers beyond 2^53. Ordering names `c.id`: a bare `id` would mean that text. */
+export const COMMAND_COLUMNS = `cast(c.id as text) as id, c.state, c.kind, c.identifier, c.timeout_s, c.pending_ttl_s, c.expire_at, c.deadline_at,
+  c.created_at, c.sent_at, c.settled_at, c.sent_session, c.created_by, c.code, c.late_replies`
+const EVENT_COLUMNS = 'device_seq, cast(command_id as text) as command_id, from_state, to_state, at, by, reason, detail'
+const DEVICE_COLUMNS = `d.id, d.asset_id, d.org_id, d.product_key, d.device_key, d.secret, d.name_json, d.timezone, d.disabled,
+  g.asset_id as gateway_asset_id, d.active_at, d.last_online_at, d.last_offline_at`
+
+/** Indexes are named where the planner, which has no statistics, might take one that reads every record of a device. */
+export const statements = {
+  // --- load ------------------------------------------------------------------------------------------------------
+  queue: `select id, version, cast(last_command_id as text) as last_command_id, event_seq, session_no, session_node, disabled,
+    active_at, last_online_at, last_offline_at from device where id = ?`,
+  openCommands: `select ${COMMAND_COLUMNS} from command c indexed by command_open
+    where c.device_id = ? and c.state in (1, 4) order by c.id`,
+  command: `select ${COMMAND_COLUMNS} from command c where c.id = ? and c.device_id = ?`,
+
+  // --- commit, in the order of writing ---------------------------------------------------------------------------
+  bumpDevice: `update device set version = version + 1, last_command_id = ?, event_seq = ?, session_no = ?, session_node = ?,
+    active_at = ?, last_online_at = ?, last_offline_at = ? where id = ? and version = ?`,
+  updateCommand: `update command set state = ?, deadline_at = ?, sent_at = ?, settled_at = ?, sent_session = ?, code = ?, late_replies = ?
+    where id = ? and device_id = ? and state = ?`,
+  insertCommand: `insert into command (id, device_id, state, kind, identifier, timeout_s, pending_ttl_s, expire_at, deadline_at,
+    created_at, sent_at, settled_at, sent_session, created_by, code, late_replies)
+    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  insertBody: `insert into command_body (id, name_json, input_json, output_json, device_code, device_message) values (?, ?, ?, ?, ?, ?)`,
+  setOutcome: 'update command_body set output_json = ?, device_code = ?, device_message = ? where id = ?',
+  insertEvent: `insert into event (device_id, device_seq, command_id, from_state, to_state, at, by, reason, detail)
+    values (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  touchNode: `insert into node (node_no, batch_no, last_command_id, clock_at) values (?, 1, ?, ?)
+    on conflict (node_no) do update set batch_no = batch_no + 1,
+    last_command_id = max(coalesce(last_command_id, excluded.last_command_id), coalesce(excluded.last_command_id, last_command_id)),
+    clock_at = max(clock_at, excluded.clock_at)`,
+
+  // --- time ------------------------------------------------------------------------------------------------------
+  dueSent: `select device_id from command indexed by command_awaited where state = 4 and deadline_at <= ? order by deadline_at limit ?`,
+  dueCreated:
+    'select distinct device_id from command indexed by command_expiring where state = 1 and expire_at <= ? limit ?',
+  nextExpiring: 'select min(expire_at) as at from command indexed by command_expiring where state = 1',
+  nextAwaited: 'select min(deadline_at) as at from command indexed by command_awaited where state = 4',
+
+  // --- reads -----------------------------------------------------------------------------------------------------
+  body: 'select name_json, input_json, output_json, device_code, device_message from command_body where id = ?',
+  deviceEvents: `select ${EVENT_COLUMNS} from event where device_id = ? order by device_seq desc limit ?`,
+  commandEvents: `select ${EVENT_COLUMNS} from event indexed by event_by_command where command_id = ? and device_id = ?
+    order by device_seq desc limit ?`,
+  countByState: 'select state, count(*) as count from command group by state',
+
+  // --- purge -----------------------------------------------------------------------------------------------------
+  purgeable: `select cast(id as text) as id, device_id, state from command indexed by command_final
+    where state not in (1, 4) and settled_at < ? order by settled_at, command.id limit ?`,
+  deleteCommand: 'delete from command where id = ? and state not in (1, 4)',
+  deleteBody: 'delete from command_body where id = ?',
+  deleteEvents: 'delete from event where command_id = ?',
+  raiseVersion: 'update device set version = version + 1 where id = ?',
+  purgeSessionEvents: `delete from event where (device_id, device_seq) in (
+    select device_id, device_seq from event indexed by event_of_session
+    where command_id is null and at < ? order by at, device_id, device_seq limit ?)`,
+
+  // --- registry --------------------------------------------------------------------------------------------------
+  organization: 'select org_id, name from organization where org_id = ?',
+  application: 'select app_key, org_id, secret, grants_json from application where app_key = ?',
+  firstApplication: 'select app_key, org_id, secret, grants_json from application where org_id = ? order by id limit 1',
+  model: 'select org_id, model_id, json from model where org_id = ? and model_id = ?',
+  product: 'select product_key, org_id, secret, model_id, json from product where product_key = ?',
+  deviceByKeys: `select ${DEVICE_COLUMNS} from device d left join device g on g.id = d.gateway_id
+    where d.product_key = ? and d.device_key = ?`,
+  deviceByAsset: `select ${DEVICE_COLUMNS} from device d left join device g on g.id = d.gateway_id where d.asset_id = ?`,
+  putOrganization:
+    'insert into organization (org_id, name) values (?, ?) on conflict (org_id) do update set name = excluded.name',
+  putApplication: `insert into application (app_key, org_id, secret, grants_json) values (?, ?, ?, ?)
+    on conflict (app_key) do update set secret = excluded.secret, grants_json = excluded.grants_json`,
+  putModel: `insert into model (org_id, model_id, json) values (?, ?, ?) on conflict (org_id, model_id) do update set json = excluded.json`,
+  putProduct: `insert into product (product_key, org_id, secret, model_id, json) values (?, ?, ?, ?, ?)
+    on conflict (product_key) do update set secret = excluded.secret, model_id = excluded.model_id, json = excluded.json`,
+  /** Out of the way for a device that takes these keys in the same fleet; `~` is in no key. */
+  parkDeviceKey: "update device set device_key = '~' || id where asset_id = ?",
+  updateDevice: `update device set version = version + 1, product_key = ?, device_key = ?, secret = ?, name_json = ?, timezone = ?, disabled = ?
+    where asset_id = ?`,
+  insertDevice: `insert into device (product_key, device_key, secret, name_json, timezone, disabled, asset_id, org_id)
+    values (?, ?, ?, ?, ?, ?, ?, ?)`,
+  /** After all devices are in, because a file may list a gateway after its sub-devices. */
+  setGateway: 'update device set gateway_id = (select g.id from device g where g.asset_id = ?) where asset_id = ?',
+  setting: 'select value from setting where key = ?',
+  putSetting: 'insert into setting (key, value) values (?, ?) on conflict (key) do update set value = excluded.value',
+
+  // --- tokens ----------------------------------------------------------------------------------------------------
+  token: 'select app_key, expire_at from token where access_token = ?',
+  tokenOf: `select access_token, expire_at from token where app_key = ? and expire_at > ? order by expire_at desc, rowid desc limit 1`,
+  saveToken: 'insert or replace into token (access_token, app_key, expire_at) values (?, ?, ?)',
+  useEncryption: 'insert into seen_encryption (encryption, expire_at) values (?, ?) on conflict do nothing',
+  purgeTokens: 'delete from token where expire_at < ?',
+  purgeEncryptions: 'delete from seen_encryption where expire_at < ?',
+  purgeIdempotency: 'delete from idempotency where expire_at < ?',
+
+  // --- node ------------------------------------------------------------------------------------------------------
+  node: 'select cast(last_command_id as text) as last_command_id from node where node_no = ?',
+  clockFloor: 'select coalesce(max(clock_at), 0) as at from node',
+  ping: 'select number from schema_version limit 1',
+} as const

@@ -1,0 +1,444 @@
+// The engine over the memory store: batches, waiters, deadlines, takeover, and what happens when a part of it fails.
+
+import { describe, expect, it } from 'vitest'
+import { State } from '../src/core/command.ts'
+import { ENGINE_QUEUE_MAX, PURGE_EVERY_MS, WAITERS_MAX } from '../src/core/limits.ts'
+import type { Accepted } from '../src/engine.ts'
+import { openMemory } from '../src/store/memory.ts'
+import type { Batch, Store } from '../src/store/store.ts'
+import { newCommand, RecordingLink, type Rig, rig } from './rig/engine.ts'
+
+const instant = (over = {}) => newCommand({ pendingTtlS: 0, ...over })
+
+async function accepted(r: Rig, command = newCommand(), wait = false, device = 0): Promise<Accepted> {
+  const answer = await r.engine.enqueue(r.devices[device]!, command, wait)
+  if (!answer.ok) throw new Error(answer.message)
+  return answer
+}
+
+async function connect(
+  r: Rig,
+  link = new RecordingLink(),
+  device = 0,
+): Promise<{ link: RecordingLink; session: number }> {
+  const answer = await r.engine.connect(r.devices[device]!, link)
+  if (!answer.ok) throw new Error(answer.message)
+  await r.engine.apply(r.devices[device]!, { type: 'ready' })
+  return { link, session: answer.session }
+}
+
+const reply = (r: Rig, commandId: string, code: number | null = 200, over = {}) =>
+  r.engine.apply(r.devices[0]!, {
+    type: 'reply',
+    commandId,
+    code,
+    deviceCode: String(code),
+    message: null,
+    outputJson: '{"ok":true}',
+    ...over,
+  })
+
+const stateOf = async (r: Rig, id: string, device = 0) => (await r.store.command(r.devices[device]!, id))?.command.state
+
+/** The memory store with one of its verbs changed. */
+function memoryWith(change: (store: Store) => Partial<Store>): Store {
+  const store = openMemory()
+  const changed = change(store)
+  return new Proxy(store, {
+    get: (target, name: keyof Store) => {
+      if (name in changed) return changed[name]
+      const value = target[name]
+      return typeof value === 'function' ? value.bind(target) : value
+    },
+  })
+}
+
+describe('batches', () => {
+  it('commit together what arrives in one turn of the loop', async () => {
+    const batches: Batch[] = []
+    const store = memoryWith(inner => ({
+      commit: batch => {
+        batches.push(batch)
+        return inner.commit(batch)
+      },
+    }))
+    const r = await rig(20, { store })
+    await Promise.all(r.devices.map((_, i) => accepted(r, newCommand(), false, i)))
+    expect(batches.map(batch => batch.changes.length)).toEqual([20])
+    expect(r.counted).toContain('batch 20')
+  })
+
+  it('commit nothing for inputs that change nothing', async () => {
+    const r = await rig()
+    let commits = 0
+    const inner = r.store.commit.bind(r.store)
+    r.store.commit = batch => {
+      commits += 1
+      return inner(batch)
+    }
+    expect(await r.engine.cancel(r.devices[0]!, null, 'me')).toEqual({ ok: true, cancelled: [], notCancelled: [] })
+    expect(commits).toBe(0)
+  })
+
+  it('let a poisoned input fail alone', async () => {
+    const store = memoryWith(inner => ({
+      commit: async batch => {
+        const poisoned = batch.changes.some(change =>
+          change.inserts.some(({ command }) => command.identifier === 'poison'),
+        )
+        if (poisoned) throw new Error('the store chokes on this')
+        return inner.commit(batch)
+      },
+    }))
+    const r = await rig(3, { store })
+    const answers = await Promise.all(
+      ['reboot', 'poison', 'reboot'].map((identifier, i) =>
+        r.engine.enqueue(r.devices[i]!, newCommand({ identifier }), false),
+      ),
+    )
+    expect(answers.map(answer => (answer.ok ? 0 : answer.code))).toEqual([0, 99500, 0])
+    expect(r.logged).toContain('input failed')
+    expect((await r.store.search(r.devices[0]!, null, 0, 10)).total).toBe(1)
+    expect((await r.store.search(r.devices[1]!, null, 0, 10)).total).toBe(0)
+  })
+
+  it('let a waiting caller whose input fails go, and count the place free again', async () => {
+    const store = memoryWith(() => ({ load: () => Promise.reject(new Error('no disk')) }))
+    const r = await rig(1, { store })
+    expect(await r.engine.enqueue(r.devices[0]!, instant(), true)).toMatchObject({ ok: false, code: 99500 })
+    expect(r.engine.gauges().waiters).toBe(0)
+  })
+
+  it('decide again what another writer changed meanwhile, and write nothing of the stale decision', async () => {
+    let races = 3
+    const store = memoryWith(inner => ({
+      commit: async batch => {
+        const device = await inner.deviceByAsset('asset1')
+        if (races-- > 0 && device) {
+          const rows = { organizations: [], applications: [], models: [], products: [] }
+          await inner.applyFleet({ ...rows, devices: [{ ...device, timezone: `+0${races}:00` }] }, 0)
+        }
+        return inner.commit(batch)
+      },
+    }))
+    const r = await rig(1, { store })
+    const both = await Promise.all([accepted(r), accepted(r)])
+    expect(races).toBeLessThan(0)
+    expect((await r.store.search(r.devices[0]!, null, 0, 10)).rows.map(({ command }) => command.id)).toEqual(
+      both.map(({ command }) => command.id).reverse(),
+    )
+  })
+
+  it('give up an input whose device never holds still', async () => {
+    const store = memoryWith(() => ({ commit: async batch => batch.changes.map(change => change.queue.deviceId) }))
+    const r = await rig(1, { store })
+    expect(await r.engine.enqueue(r.devices[0]!, newCommand(), false)).toMatchObject({ ok: false, code: 99500 })
+  })
+
+  it('refuse a device that does not exist, and more inputs than may wait', async () => {
+    const r = await rig()
+    expect(await r.engine.enqueue(4711, newCommand(), false)).toMatchObject({ ok: false, code: 99404 })
+    const many = Array.from({ length: ENGINE_QUEUE_MAX }, () => r.engine.apply(r.devices[0]!, { type: 'tick' }))
+    const refused = [r.engine.enqueue(r.devices[0]!, newCommand(), false), r.engine.cancel(r.devices[0]!, null, 'me')]
+    for (const answer of await Promise.all(refused)) expect(answer).toMatchObject({ ok: false, code: 99503 })
+    await Promise.all(many)
+  })
+
+  it('refuse new commands while the clock is far behind the ids already given', async () => {
+    const r = await rig()
+    const { command } = await accepted(r)
+    await r.advance(0)
+    const slow = await rig(1, { store: r.store, ids: new (await import('../src/core/ids.ts')).Ids(0, command.id) })
+    const behind = new (await import('./rig/clock.ts')).ManualClock(r.clock.now() - 60_000)
+    const late = await rig(1, {
+      store: r.store,
+      clock: behind,
+      ids: new (await import('../src/core/ids.ts')).Ids(0, command.id),
+    })
+    expect(await late.engine.enqueue(late.devices[0]!, newCommand(), false)).toMatchObject({ ok: false, code: 99503 })
+    expect((await slow.engine.enqueue(slow.devices[0]!, newCommand(), false)).ok).toBe(true)
+  })
+})
+
+describe('delivery', () => {
+  it('goes one by one, each after the answer to the one before, the next saved before it is published', async () => {
+    const r = await rig()
+    const ids = [await accepted(r), await accepted(r), await accepted(r)].map(({ command }) => command.id)
+    const { link } = await connect(r)
+    for (const [i, id] of ids.entries()) {
+      expect(link.published.map(({ commandId }) => commandId)).toEqual(ids.slice(0, i + 1))
+      expect(await stateOf(r, id)).toBe(State.sent)
+      await reply(r, id)
+      expect(await stateOf(r, id)).toBe(State.succeeded)
+    }
+    expect(link.published[0]).toMatchObject({ identifier: 'reboot', inputJson: '{"delay":1}' })
+  })
+
+  it('has the row sent in the store at the moment of the publish', async () => {
+    const r = await rig()
+    const seen: (State | undefined)[] = []
+    const link = new RecordingLink()
+    let look = Promise.resolve()
+    link.publish = downlink => {
+      look = stateOf(r, downlink.commandId).then(state => void seen.push(state))
+      return null
+    }
+    await connect(r, link)
+    await accepted(r)
+    await look
+    expect(seen).toEqual([State.sent])
+  })
+
+  it('takes back what the link did not let out: cached to created, instant to failed', async () => {
+    const r = await rig()
+    const { link } = await connect(r)
+    link.refusal = 'sessionGone'
+    link.presence = () => ({ ready: link.published.length === 0 && link.refusal !== null && !taken, silent: false })
+    let taken = false
+    const inner = link.publish.bind(link)
+    link.publish = downlink => {
+      taken = true
+      return inner(downlink)
+    }
+    const { command } = await accepted(r)
+    await r.advance(0)
+    expect(await stateOf(r, command.id)).toBe(State.created)
+    const events = await r.store.events(r.devices[0]!, command.id, 10)
+    expect(events.map(({ to }) => to)).toEqual([State.created, State.sent, State.created])
+
+    const other = await rig()
+    const second = await connect(other)
+    second.link.refusal = 'tooLarge'
+    const answer = await accepted(other, instant(), true)
+    expect(await answer.settlement).toMatchObject({ command: { state: State.failed, code: 11810 } })
+  })
+
+  it('does not publish when the deadline passed on the way to the socket', async () => {
+    const r = await rig()
+    const { link } = await connect(r)
+    const inner = r.store.commit.bind(r.store)
+    r.store.commit = async batch => {
+      const stale = await inner(batch)
+      r.store.commit = inner
+      await r.clock.advance(40_000, async () => undefined)
+      return stale
+    }
+    const { command } = await accepted(r)
+    await r.advance(0)
+    const events = await r.store.events(r.devices[0]!, command.id, 10)
+    expect(events[2]).toMatchObject({ from: State.sent, to: State.created, reason: 'unsent: late' })
+    expect(link.published).toHaveLength(1)
+    expect(await stateOf(r, command.id)).toBe(State.sent)
+  })
+
+  it('goes to the newer session after a takeover, whose end alone is offline', async () => {
+    const r = await rig()
+    const first = await connect(r)
+    const second = await connect(r)
+    expect([first.link.gone, second.link.gone]).toEqual([1, 0])
+    await r.engine.disconnect(r.devices[0]!, first.session, 'closed')
+    expect(r.engine.isOnline(r.devices[0]!)).toBe(true)
+    await accepted(r)
+    expect([first.link.published.length, second.link.published.length]).toEqual([0, 1])
+    await r.engine.disconnect(r.devices[0]!, second.session, 'closed')
+    expect(r.engine.isOnline(r.devices[0]!)).toBe(false)
+  })
+
+  it('stops on a connection that stays silent until something arrives on it', async () => {
+    const r = await rig()
+    const { link } = await connect(r)
+    link.silent = true
+    const ids = [await accepted(r), await accepted(r)].map(({ command }) => command.id)
+    await r.advance(30_000)
+    expect(link.suspected).toBe(1)
+    expect([await stateOf(r, ids[0]!), await stateOf(r, ids[1]!)]).toEqual([State.timedOut, State.created])
+    link.ready = true
+    link.silent = false
+    await r.engine.apply(r.devices[0]!, { type: 'ready' })
+    expect(link.published.map(({ commandId }) => commandId)).toEqual(ids)
+  })
+})
+
+describe('time', () => {
+  it('expires, times out and lets the next go, from one timer', async () => {
+    const r = await rig()
+    const a = await accepted(r, newCommand({ pendingTtlS: 5 }))
+    const b = await accepted(r, newCommand({ timeoutS: 3 }))
+    const c = await accepted(r)
+    await r.advance(5_000)
+    expect(await stateOf(r, a.command.id)).toBe(State.expired)
+    const { link } = await connect(r)
+    await r.advance(3_000)
+    expect(await stateOf(r, b.command.id)).toBe(State.timedOut)
+    expect(link.published.map(({ commandId }) => commandId)).toEqual([b.command.id, c.command.id])
+  })
+
+  it('takes up the deadlines of the process before', async () => {
+    const r = await rig()
+    const { command } = await accepted(r, newCommand({ pendingTtlS: 5 }))
+    const next = await rig(1, { store: r.store, clock: r.clock })
+    await next.clock.advance(0, async () => undefined)
+    await r.clock.advance(5_000, () => next.engine.idle())
+    await next.advance(0)
+    expect(await stateOf(r, command.id)).toBe(State.expired)
+  })
+
+  it('is applied before a read', async () => {
+    const r = await rig()
+    const { command } = await accepted(r, newCommand({ pendingTtlS: 5 }))
+    // The clock has passed the instant, its timer has not run yet.
+    const late = await rig(1, { store: r.store })
+    await late.clock.advance(5_001, async () => undefined)
+    await late.engine.settleDue(late.devices[0]!)
+    expect(await stateOf(r, command.id)).toBe(State.expired)
+    await late.engine.settleDue(late.devices[0]!)
+  })
+
+  it('tries a sweep again that failed', async () => {
+    let broken = true
+    const store = memoryWith(inner => ({
+      due: (now, limit) => (broken ? Promise.reject(new Error('no disk')) : inner.due(now, limit)),
+    }))
+    const r = await rig(1, { store })
+    const { command } = await accepted(r, newCommand({ pendingTtlS: 5 }))
+    await r.advance(5_000)
+    expect(r.logged).toContain('sweep failed, trying again')
+    broken = false
+    await r.advance(1_000)
+    expect(await stateOf(r, command.id)).toBe(State.expired)
+  })
+
+  it('purges what settled before the retention, and goes on after a failure', async () => {
+    let broken = true
+    const store = memoryWith(inner => ({
+      purge: (before, limit) => (broken ? Promise.reject(new Error('no disk')) : inner.purge(before, limit)),
+    }))
+    const r = await rig(1, { store, retentionMs: 10_000 })
+    const { command } = await accepted(r, newCommand({ pendingTtlS: 5 }))
+    const open = await accepted(r, newCommand({ pendingTtlS: 100_000 }))
+    await r.advance(PURGE_EVERY_MS)
+    expect(await stateOf(r, command.id)).toBe(State.expired)
+    broken = false
+    await r.advance(PURGE_EVERY_MS)
+    expect(await stateOf(r, command.id)).toBeUndefined()
+    expect(await stateOf(r, open.command.id)).toBe(State.created)
+  })
+})
+
+describe('callers who wait', () => {
+  it('get the device answer, good or bad', async () => {
+    const r = await rig()
+    await connect(r)
+    const good = await accepted(r, instant(), true)
+    await reply(r, good.command.id)
+    expect(await good.settlement).toMatchObject({
+      command: { state: State.succeeded },
+      outcome: { outputJson: '{"ok":true}' },
+    })
+    const bad = await accepted(r, instant(), true)
+    await reply(r, bad.command.id, 405, { message: 'no' })
+    expect(await bad.settlement).toMatchObject({
+      command: { state: State.failed, code: 405 },
+      outcome: { deviceMessage: 'no' },
+    })
+  })
+
+  it('are told at once when the device is away, when it goes, when time is up, and when it is cancelled', async () => {
+    const r = await rig()
+    expect((await accepted(r, instant(), true)).command).toMatchObject({ state: State.failed, code: 11888 })
+    const { session, link } = await connect(r)
+    link.ready = false
+    const goes = await accepted(r, instant(), true)
+    await r.engine.disconnect(r.devices[0]!, session, 'closed')
+    expect(await goes.settlement).toMatchObject({ command: { state: State.failed, code: 11900 } })
+    expect((await accepted(r, instant(), true)).command).toMatchObject({ state: State.failed, code: 11900 })
+
+    await connect(r, link)
+    const queued = await accepted(r, instant({ timeoutS: 2 }), true)
+    await r.advance(2_000)
+    expect(await queued.settlement).toMatchObject({ command: { state: State.failed, code: 11904 } })
+    const cancelled = await accepted(r, instant(), true)
+    await r.engine.cancel(r.devices[0]!, null, 'me')
+    expect(await cancelled.settlement).toMatchObject({ command: { state: State.cancelled } })
+    link.ready = true
+    const sent = await accepted(r, instant({ timeoutS: 2 }), true)
+    await r.advance(2_000)
+    expect(await sent.settlement).toMatchObject({ command: { state: State.timedOut, code: 11915 } })
+    expect(r.engine.gauges().waiters).toBe(0)
+  })
+
+  it('find the settlement even where it came in the same batch', async () => {
+    const r = await rig()
+    const link = new RecordingLink()
+    link.ready = false
+    await connect(r, link)
+    const [answer] = await Promise.all([accepted(r, instant(), true), r.engine.cancel(r.devices[0]!, null, 'me')])
+    expect(await answer.settlement).toMatchObject({ command: { state: State.cancelled } })
+  })
+
+  it('are bounded in number, and a refused one has stored nothing', async () => {
+    const r = await rig(250)
+    for (let i = 0; i < r.devices.length; i++) {
+      const link = new RecordingLink()
+      link.ready = false
+      await r.engine.connect(r.devices[i]!, link)
+    }
+    const all = await Promise.all(Array.from({ length: WAITERS_MAX }, (_, i) => accepted(r, instant(), true, i % 250)))
+    expect(all.every(answer => answer.settlement !== null)).toBe(true)
+    expect(await r.engine.enqueue(r.devices[0]!, instant(), true)).toMatchObject({ ok: false, code: 99503 })
+    expect((await r.store.search(r.devices[0]!, null, 0, 1)).total).toBe(WAITERS_MAX / 250)
+  })
+
+  it('learn that the server stops, with the command on record; nothing new is sent', async () => {
+    const r = await rig()
+    const { link, session } = await connect(r)
+    const sent = await accepted(r, instant(), true)
+    const queued = await accepted(r, instant(), true)
+    const late = r.engine.enqueue(r.devices[0]!, instant(), true)
+    const stopped = r.engine.stop()
+    expect(await sent.settlement).toMatchObject({
+      type: 'stopping',
+      command: { id: sent.command.id, state: State.sent },
+    })
+    expect(await queued.settlement).toMatchObject({ type: 'stopping', command: { state: State.created } })
+    const answer = await late
+    expect(answer.ok && (await answer.settlement)).toMatchObject({ type: 'stopping' })
+    await stopped
+    expect(await r.engine.enqueue(r.devices[0]!, instant(), true)).toMatchObject({ ok: false, code: 99503 })
+    await reply(r, sent.command.id)
+    expect(link.published).toHaveLength(1)
+    expect(await stateOf(r, sent.command.id)).toBe(State.succeeded)
+    await r.engine.disconnect(r.devices[0]!, session, 'the server stops')
+    expect(await stateOf(r, queued.command.id)).toBe(State.failed)
+  })
+})
+
+describe('replies', () => {
+  it('are counted by what became of them', async () => {
+    const r = await rig()
+    await connect(r)
+    const { command } = await accepted(r)
+    await reply(r, command.id)
+    await reply(r, command.id)
+    await reply(r, '17')
+    expect(r.counted.filter(what => what.startsWith('reply '))).toEqual([
+      'reply settled',
+      'reply late',
+      'reply ignored',
+    ])
+  })
+
+  it('that fail alone are dropped and counted', async () => {
+    const store = memoryWith(inner => ({
+      commit: batch =>
+        batch.changes.some(change => change.outcomes.length > 0)
+          ? Promise.reject(new Error('no'))
+          : inner.commit(batch),
+    }))
+    const r = await rig(1, { store })
+    await connect(r)
+    const { command } = await accepted(r)
+    expect(await reply(r, command.id)).toMatchObject({ ok: false, code: 99500 })
+    expect(r.counted).toContain('reply dropped')
+  })
+})

@@ -1,0 +1,265 @@
+// Every store does what the memory store does: the same random history of steps, stale commits, purges and fleet changes on both, and the same
+// answers. The changes come from the rules themselves, so that what is tried is what the engine writes.
+
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { Kind, State } from '../src/core/command.ts'
+import { Ids } from '../src/core/ids.ts'
+import { decide, type Input, type Queue } from '../src/core/queue.ts'
+import { openMemory } from '../src/store/memory.ts'
+import { openSqlite } from '../src/store/sqlite.ts'
+import type { Condition, DeviceChange, Store } from '../src/store/store.ts'
+import { bodyRow, deviceRow, event, smallFleet, T0 } from './rig/store.ts'
+
+const others = [{ name: 'sqlite', open: (folder: string) => openSqlite(join(folder, 'test.db')) }]
+
+const DEVICES = 3
+
+/** One of the values, as often as its weight says. */
+const weighted = <T>(...choices: readonly (readonly [weight: number, value: T])[]) =>
+  fc.oneof(...choices.map(([weight, value]) => ({ weight, arbitrary: fc.constant(value) })))
+
+const mostly = weighted([6, true], [1, false])
+
+/** What is drawn for one device in one batch; numbers pick among what is there when it runs. */
+const stepArbitrary = fc.record({
+  device: fc.nat(DEVICES - 1),
+  input: weighted(
+    [5, 'enqueue' as const],
+    [4, 'reply' as const],
+    [1, 'cancel' as const],
+    [1, 'cancelAll' as const],
+    [1, 'connected' as const],
+    [1, 'disconnected' as const],
+    [1, 'unsent' as const],
+    [1, 'ready' as const],
+    [1, 'tick' as const],
+  ),
+  pick: fc.nat(5),
+  instant: fc.boolean(),
+  present: mostly,
+  ready: mostly,
+  silent: fc.boolean(),
+  success: fc.boolean(),
+  /** decide on the queue as it was loaded before the last commit */
+  stale: weighted([9, false], [1, true]),
+})
+type Step = typeof stepArbitrary extends fc.Arbitrary<infer T> ? T : never
+
+const moveArbitrary = fc.oneof(
+  {
+    weight: 12,
+    arbitrary: fc.record({
+      type: fc.constant('batch' as const),
+      passMs: weighted([2, 0], [2, 1], [3, 1_000], [1, 20_000], [1, 90_000]),
+      steps: fc.uniqueArray(stepArbitrary, { minLength: 1, maxLength: DEVICES, selector: step => step.device }),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      type: fc.constant('purge' as const),
+      agoMs: fc.nat(100_000),
+      limit: fc.integer({ min: 1, max: 4 }),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ type: fc.constant('fleet' as const), device: fc.nat(DEVICES - 1), disabled: fc.boolean() }),
+  },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant('broken' as const), device: fc.nat(DEVICES - 1) }) },
+)
+type Move = typeof moveArbitrary extends fc.Arbitrary<infer T> ? T : never
+
+/** One history on two stores, compared at each move. */
+class History {
+  readonly ids: number[] = []
+  readonly commandIds: string[] = []
+  #now = T0
+  readonly #generator = new Ids(0, null)
+  readonly #before = new Map<number, Queue>()
+
+  constructor(
+    readonly memory: Store,
+    readonly store: Store,
+  ) {}
+
+  /** The same question to both, who must answer alike. */
+  async both<T>(ask: (store: Store) => Promise<T>): Promise<T> {
+    const expected = await ask(this.memory)
+    expect(await ask(this.store)).toEqual(expected)
+    return expected
+  }
+
+  async start(): Promise<void> {
+    const assetIds = Array.from({ length: DEVICES }, (_, n) => `a${n}`)
+    await this.both(store => store.applyFleet(smallFleet(...assetIds), this.#now))
+    for (const assetId of assetIds) {
+      const device = await this.both(store => store.deviceByAsset(assetId))
+      this.ids.push(device!.id)
+    }
+    const connect = { input: 'connected', pick: 0, instant: false, present: true, ready: true, silent: false } as const
+    await this.#batch(this.ids.map((_, device) => ({ device, ...connect, success: true, stale: false })))
+  }
+
+  async move(move: Move): Promise<void> {
+    switch (move.type) {
+      case 'batch':
+        this.#now += move.passMs
+        return this.#batch(move.steps)
+      case 'purge':
+        await this.both(store => store.purge(this.#now - move.agoMs, move.limit))
+        return
+      case 'fleet': {
+        const { disabled } = move
+        const row = deviceRow(`a${move.device}`, { disabled })
+        return this.both(store => store.applyFleet({ ...smallFleet(), devices: [row] }, this.#now))
+      }
+      case 'broken':
+        return this.#broken(this.ids[move.device]!)
+    }
+  }
+
+  async #batch(steps: readonly Step[]): Promise<void> {
+    const keys = steps.map(({ device }) => ({ deviceId: this.ids[device]!, commandIds: this.commandIds }))
+    const queues = await this.both(store => store.load(keys))
+    let lastCommandId: string | null = null
+    const changes = steps.map((step, n) => {
+      const loaded = queues[n]!
+      const queue = step.stale ? (this.#before.get(loaded.deviceId) ?? loaded) : loaded
+      this.#before.set(loaded.deviceId, loaded)
+      const input = this.#input(step, queue)
+      if (input.type === 'enqueue') lastCommandId = input.id
+      return this.#change(step, queue, input)
+    })
+    await this.both(store => store.commit({ node: 0, lastCommandId, now: this.#now, changes }))
+  }
+
+  #input(step: Step, queue: Queue): Input {
+    const known = [...queue.named, ...queue.open]
+    const target = known[step.pick % Math.max(known.length, 1)]?.id ?? '1'
+    switch (step.input) {
+      case 'enqueue': {
+        const id = this.#generator.next(this.#now, queue.lastCommandId)!
+        this.commandIds.push(id)
+        const pendingTtlS = step.instant ? 0 : 60
+        const kind = step.success ? Kind.set : Kind.invoke
+        return { type: 'enqueue', id, kind, identifier: 'point', timeoutS: 30, pendingTtlS, by: 'app1' }
+      }
+      case 'cancel':
+        return { type: 'cancel', commandId: target, by: 'app1' }
+      case 'cancelAll':
+        return { type: 'cancel', commandId: null, by: 'app1' }
+      case 'connected':
+        return { type: 'connected', node: 0 }
+      case 'disconnected':
+        return { type: 'disconnected', session: queue.sessionNo, reason: 'closed' }
+      case 'reply': {
+        const sent = queue.open.find(({ state }) => state === State.sent)?.id
+        const code = step.success ? 200 : 5
+        const outputs = { message: 'm', outputJson: '{"ok":"\\u0000"}' }
+        return { type: 'reply', commandId: sent ?? target, code, deviceCode: String(code), ...outputs }
+      }
+      case 'unsent':
+        return { type: 'unsent', commandId: target, session: queue.sessionNo, reason: 'sessionGone' }
+      case 'ready':
+      case 'tick':
+        return { type: step.input }
+    }
+  }
+
+  /** What the rules make of the input, as rows: a command that was not loaded is an insert, any other an update. */
+  #change(step: Step, queue: Queue, input: Input): DeviceChange {
+    const presence = step.present ? { session: queue.sessionNo, ready: step.ready, silent: step.silent } : null
+    const decision = decide(queue, input, { now: this.#now, presence, dispatch: true, queueCap: 5 })
+    const states = new Map([...queue.named, ...queue.open].map(({ id, state }) => [id, state]))
+    const isNew = ({ id }: { id: string }): boolean => !states.has(id)
+    return {
+      queue: decision.queue,
+      inserts: decision.changed.filter(isNew).map(command => ({ command, body: bodyRow() })),
+      updates: decision.changed.flatMap(command => {
+        const from = states.get(command.id)
+        return from === undefined ? [] : [{ command, from }]
+      }),
+      outcomes: decision.outcomes,
+      events: decision.events,
+    }
+  }
+
+  /** A batch whose guard does not hold is refused by both, and leaves nothing behind. */
+  async #broken(deviceId: number): Promise<void> {
+    const [queue] = await this.both(store => store.load([{ deviceId, commandIds: this.commandIds }]))
+    const command = [...queue!.open, ...queue!.named][0]
+    if (command === undefined) return
+    const from = command.state === State.created ? State.sent : State.created
+    const change: DeviceChange = {
+      queue: { ...queue!, sessionNo: 99 },
+      inserts: [],
+      updates: [{ command, from }],
+      outcomes: [],
+      events: [event(queue!.eventSeq + 1, command.id)],
+    }
+    const batch = { node: 0, lastCommandId: null, now: this.#now + 1, changes: [change] }
+    const message = await this.both(store => store.commit(batch).then(String, String))
+    expect(message).toMatch(/no longer in state/)
+  }
+
+  async compare(): Promise<void> {
+    const conditions: readonly (Condition | null)[] = [
+      null,
+      { op: 'state', states: [State.created, State.sent], negated: false },
+      { op: 'created', from: this.#now - 30_000, to: this.#now },
+    ]
+    await this.both(store => store.load(this.ids.map(deviceId => ({ deviceId, commandIds: this.commandIds }))))
+    await this.both(store => store.bodies(this.commandIds))
+    for (const deviceId of this.ids) {
+      await this.both(store => store.events(deviceId, null, 100))
+      await this.both(store => store.events(deviceId, null, 3))
+      for (const condition of conditions) await this.both(store => store.search(deviceId, condition, 1, 5))
+      for (const commandId of this.commandIds) {
+        await this.both(store => store.command(deviceId, commandId))
+        await this.both(store => store.events(deviceId, commandId, 100))
+      }
+    }
+    for (const at of [this.#now, this.#now + 45_000])
+      await this.both(async store => (await store.due(at, 10_000)).sort((a, b) => a - b))
+    await this.both(store => store.nextDue())
+    await this.both(async store => [...(await store.countByState())].sort())
+    await this.both(store => store.node(0))
+  }
+}
+
+describe.each(others)('$name', ({ open }) => {
+  let folder: string
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'downlink-agree-'))
+  })
+  afterEach(() => rmSync(folder, { recursive: true }))
+
+  test('agrees with the memory store on any history', async () => {
+    let run = 0
+    const reached = new Set<State>()
+    await fc.assert(
+      fc.asyncProperty(fc.array(moveArbitrary, { minLength: 20, maxLength: 40 }), async moves => {
+        const store = open(join(folder, String(run++)))
+        try {
+          const history = new History(openMemory(), store)
+          await history.start()
+          for (const move of moves) {
+            await history.move(move)
+            for (const state of (await store.countByState()).keys()) reached.add(state)
+          }
+          await history.compare()
+        } finally {
+          await store.close()
+        }
+      }),
+      { numRuns: 30 },
+    )
+    // The histories went everywhere: otherwise they would agree about nothing.
+    expect([...reached].sort()).toEqual([1, 2, 3, 4, 5, 6, 7])
+  })
+})
