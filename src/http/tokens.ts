@@ -1,0 +1,182 @@
+// The token service and the check of signed calls: who is calling, proven by a secret that is never sent. The vendor's HTTP contract, without HTTP:
+// no status lines, no routes (app.ts). What is hashed is in signature.ts, what an application may do in fleet/fleet.ts.
+
+import { authErrors, type Refusal, refuse } from '../core/errors.ts'
+import { isObject } from '../core/json.ts'
+import { ACCESS_TOKEN_MAX_CHARS, SECRET_MAX_CHARS, TOKEN_LIFE_S } from '../core/limits.ts'
+import type { Application, Fleet } from '../fleet/fleet.ts'
+import type { Tokens } from '../store/store.ts'
+import { encryption, isSignedBy, type Query, sameDigest } from './signature.ts'
+
+/** What `token/get` and `token/refresh` answer. `expire` is the token's remaining life in seconds, rounded down. */
+export interface TokenAnswer {
+  /** 0, or one of authErrors */
+  readonly status: number
+  readonly msg: string
+  readonly data: { readonly accessToken: string; readonly expire: number } | null
+}
+
+export interface TokenServiceOptions {
+  readonly tokens: Tokens
+  readonly fleet: Pick<Fleet, 'application'>
+  /** 256 random bits as text without blanks, a new one with each call */
+  readonly newToken: () => string
+  /** ms that a caller's timestamp may differ from our clock, either way */
+  readonly clockWindowMs: number
+}
+
+const APP_KEY = new RegExp(`^[\\x21-\\x7e]{1,${SECRET_MAX_CHARS}}$`)
+const ACCESS_TOKEN = new RegExp(`^[\\x21-\\x7e]{1,${ACCESS_TOKEN_MAX_CHARS}}$`)
+const DIGEST = /^[0-9a-fA-F]{64}$/
+/** ms since 1970 in digits; 15 of them reach beyond the year 30000 and stay exact as a number */
+const TIMESTAMP = /^[0-9]{1,15}$/
+
+const wrongTime = refuse(
+  authErrors.badSignature,
+  'the timestamp is too far from the server clock; sign with the current time in ms',
+)
+const refusedAnswer = ({ code, message }: Refusal): TokenAnswer => ({ status: code, msg: message, data: null })
+
+/** Takes texts by name; the first that is missing (1202) or malformed (1004) is the refusal. Values are never quoted. */
+function readTexts<N extends string>(
+  what: 'parameter' | 'header',
+  fields: Readonly<Record<string, unknown>>,
+  patterns: Readonly<Record<N, RegExp>>,
+): { readonly ok: true; readonly texts: Readonly<Record<N, string>> } | Refusal {
+  const names = Object.keys(patterns) as N[]
+  const isMissing = (name: N) =>
+    !Object.hasOwn(fields, name) || fields[name] === null || fields[name] === undefined || fields[name] === ''
+  const missing = names.find(isMissing)
+  if (missing !== undefined) return refuse(authErrors.missing, `${what} ${missing} is missing`)
+  const texts: Partial<Record<N, string>> = {}
+  for (const name of names) {
+    const value = fields[name]
+    if (typeof value !== 'string' || !patterns[name].test(value)) {
+      return refuse(authErrors.badParameter, `${what} ${name} is malformed`)
+    }
+    texts[name] = value
+  }
+  return { ok: true, texts: texts as Record<N, string> }
+}
+
+const PROOF = { appKey: APP_KEY, encryption: DIGEST, timestamp: TIMESTAMP }
+
+/** The texts of a token request's body. A timestamp may be a number, which is hashed as its digits. */
+function readBody<N extends string>(body: unknown, patterns: Readonly<Record<N, RegExp>>) {
+  if (!isObject(body))
+    return refuse(authErrors.badParameter, `the body must be a JSON object with ${Object.keys(patterns).join(', ')}`)
+  const { timestamp } = body
+  return readTexts(
+    'parameter',
+    typeof timestamp === 'number' ? { ...body, timestamp: String(timestamp) } : body,
+    patterns,
+  )
+}
+
+/** Gives tokens, and recognises the callers who sign with them. Holds nothing itself: what it says is true on every node and after a restart. */
+export class TokenService {
+  readonly #options: TokenServiceOptions
+
+  constructor(options: TokenServiceOptions) {
+    this.#options = options
+  }
+
+  /**
+   * `token/get`: `{appKey, encryption, timestamp}`, the timestamp a number or digits. The same token until it has less than a second
+   * left, then a new one. Two first calls at once may be given two tokens; both are good.
+   */
+  async get(body: unknown, now: number): Promise<TokenAnswer> {
+    const asked = readBody(body, PROOF)
+    if (!asked.ok) return refusedAnswer(asked)
+    const refused = await this.#refuseUnproven(asked.texts, now)
+    if (refused !== null) return refusedAnswer(refused)
+    const { appKey } = asked.texts
+    const current = await this.#options.tokens.tokenOf(appKey, now + 999)
+    if (current === null) return this.#issue(appKey, now)
+    return answerOf(current.accessToken, current.expireAt, now)
+  }
+
+  /**
+   * `token/refresh`: the same and `accessToken`, one of the application's that has not expired. A new token with its full life; the
+   * old one stays good until it expires, for calls under way and for other processes that share it.
+   */
+  async refresh(body: unknown, now: number): Promise<TokenAnswer> {
+    const asked = readBody(body, { ...PROOF, accessToken: ACCESS_TOKEN })
+    if (!asked.ok) return refusedAnswer(asked)
+    const refused = await this.#refuseUnproven(asked.texts, now)
+    if (refused !== null) return refusedAnswer(refused)
+    const { appKey, accessToken } = asked.texts
+    const row = await this.#options.tokens.token(accessToken)
+    if (row === null || row.appKey !== appKey || row.expireAt <= now) {
+      return refusedAnswer(
+        refuse(
+          authErrors.refreshFailed,
+          'the accessToken is unknown, expired or of another application; get one instead',
+        ),
+      )
+    }
+    return this.#issue(appKey, now)
+  }
+
+  /**
+   * Who made this signed call? Headers by lower-case name, as node gives them. `body` is the raw body, empty where there is none or
+   * it is multipart. Codes: 1202 a header is missing, 1004 malformed, 1203 token unknown or expired, 1003 wrong signature or stale timestamp.
+   */
+  async authenticate(
+    headers: Readonly<Record<string, string | string[] | undefined>>,
+    query: Pick<Query, 'signed'>,
+    body: Uint8Array,
+    now: number,
+  ): Promise<{ readonly ok: true; readonly application: Application } | Refusal> {
+    const patterns = { 'apim-accesstoken': ACCESS_TOKEN, 'apim-signature': DIGEST, 'apim-timestamp': TIMESTAMP }
+    const shape = readTexts('header', headers, patterns)
+    if (!shape.ok) return shape
+    const { 'apim-accesstoken': accessToken, 'apim-signature': given, 'apim-timestamp': timestamp } = shape.texts
+    const row = await this.#options.tokens.token(accessToken)
+    const application = row === null || row.expireAt <= now ? null : await this.#options.fleet.application(row.appKey)
+    if (application === null)
+      return refuse(authErrors.tokenExpired, 'the access token is unknown or has expired; get a new one')
+    if (!isSignedBy(given, accessToken, query.signed, body, timestamp, application.secret.reveal())) {
+      return refuse(authErrors.badSignature, 'the signature is wrong; check the appSecret and what is signed')
+    }
+    return this.#isTimely(timestamp, now) ? { ok: true, application } : wrongTime
+  }
+
+  /**
+   * Null for a caller who proves the application's secret. The proof is good once: it is recorded, in its one spelling, for as long
+   * as its timestamp would be taken. Only a valid one is recorded, so that nobody without the secret can use up another's.
+   */
+  async #refuseUnproven(proof: Readonly<Record<keyof typeof PROOF, string>>, now: number): Promise<Refusal | null> {
+    const { appKey, timestamp } = proof
+    const application = await this.#options.fleet.application(appKey)
+    if (application === null) return refuse(authErrors.unknownApp, 'the appKey does not exist')
+    const expected = encryption(appKey, timestamp, application.secret.reveal())
+    if (!sameDigest(proof.encryption, expected)) {
+      return refuse(
+        authErrors.badSignature,
+        'the encryption is wrong; it is sha256(appKey + timestamp + appSecret) in hex',
+      )
+    }
+    if (!this.#isTimely(timestamp, now)) return wrongTime
+    const goodUntil = Number(timestamp) + this.#options.clockWindowMs + 1
+    if (await this.#options.tokens.useEncryption(expected, goodUntil)) return null
+    return refuse(authErrors.repeated, 'this encryption was used before; sign again with the current time')
+  }
+
+  #isTimely(timestamp: string, now: number): boolean {
+    return Math.abs(now - Number(timestamp)) <= this.#options.clockWindowMs
+  }
+
+  async #issue(appKey: string, now: number): Promise<TokenAnswer> {
+    const accessToken = this.#options.newToken()
+    const expireAt = now + TOKEN_LIFE_S * 1000
+    await this.#options.tokens.saveToken(accessToken, appKey, expireAt)
+    return answerOf(accessToken, expireAt, now)
+  }
+}
+
+const answerOf = (accessToken: string, expireAt: number, now: number): TokenAnswer => ({
+  status: 0,
+  msg: 'SUCCESS',
+  data: { accessToken, expire: Math.floor((expireAt - now) / 1000) },
+})
