@@ -1,0 +1,459 @@
+// One socket: bytes in and out, the timer, and the order of things from its first byte to its last. It carries out what the session decides.
+// Not here: rules of the protocol (connect.ts, session.ts), servers and the list of connections (listener.ts).
+
+import type { Socket } from 'node:net'
+import type { IConnackPacket, Packet } from 'mqtt-packet'
+import type { Clock, Timers } from '../clock.ts'
+import type { Downlink } from '../core/command.ts'
+import {
+  CLOSE_LINGER_MS,
+  CONNECT_MAX_BYTES,
+  CONNECT_WAIT_MS,
+  ODDITIES_LOGGED,
+  PACKET_MAX_BYTES,
+  REFUSED_LOGIN_DELAY_MS,
+  WRITE_BUFFER_MAX_BYTES,
+} from '../core/limits.ts'
+import type { Unsent } from '../core/queue.ts'
+import type { Engine, Link, Log } from '../engine.ts'
+import {
+  type Admitted,
+  admit,
+  type Connack,
+  type Connect,
+  connack,
+  type DeviceDirectory,
+  type Refused,
+  readConnect,
+} from './connect.ts'
+import { type Cut, decode, encode, Framer, isConnect } from './frame.ts'
+import {
+  type Close,
+  type CloseReason,
+  type Oddity,
+  reasonCode,
+  Session,
+  type SessionInput,
+  type Step,
+} from './session.ts'
+
+/** The logger's face with the level that devices' slips are logged at; pino has it. */
+export interface MqttLog extends Log {
+  debug(fields: object, message: string): void
+}
+
+/** What is counted: a fixed vocabulary. */
+export type MqttEvent = 'login' | 'refused login' | 'dropped before login' | Oddity | CloseReason
+
+/** What a connection needs of the endpoint that it belongs to. */
+export interface Endpoint {
+  readonly engine: Pick<Engine, 'connect' | 'disconnect' | 'apply'>
+  readonly fleet: DeviceDirectory
+  readonly clock: Clock & Timers
+  readonly log: MqttLog
+  readonly readyAfterMs: number
+  count(event: MqttEvent): void
+  /** no device is let in any more, except one that has a connection and comes again */
+  isFullFor(deviceId: number): boolean
+  /** A login is refused: counted, and logged within bounds. */
+  refused(refusal: { readonly connack: Connack; readonly reason: string; readonly remote: string }): void
+  /** it has become this device's connection */
+  opened(connection: Connection, deviceId: number): void
+  /** it is no device's connection any more; the socket may live on for a moment */
+  closed(connection: Connection, deviceId: number): void
+  /** nothing is left of it */
+  gone(connection: Connection): void
+}
+
+/** A session that the engine has on record, and must be told of its end. */
+interface Recorded {
+  readonly deviceId: number
+  readonly session: number
+}
+
+/**
+ * `waiting` for a CONNECT; `entering` while the login is looked up and recorded, or its refusal held back: nothing is read meanwhile;
+ * `open`; `closing`: over, but the last packet may still have to be read by the client.
+ */
+type Phase =
+  | { readonly name: 'waiting' | 'entering' | 'closing' }
+  | { readonly name: 'open'; readonly machine: Session; readonly connect: Connect; readonly deviceId: number }
+type Open = Phase & { readonly name: 'open' }
+
+/** Ends after which the client still gets what was written, an MQTT 5 client always: the others find their socket closed. */
+const GENTLE: ReadonlySet<CloseReason> = new Set(['client disconnected', 'server stopping'])
+
+export class Connection implements Link {
+  readonly #socket: Socket
+  readonly #endpoint: Endpoint
+  readonly #certified: boolean
+  readonly #remote: string
+  readonly #framer = new Framer(CONNECT_MAX_BYTES)
+  #phase: Phase = { name: 'waiting' }
+  #recorded: Recorded | null = null
+  #stopping = false
+  /** written in this turn of the loop */
+  #unsent: Buffer[] = []
+  #oddities = 0
+  /** the instant that the timer is set to */
+  #wakeAt = Number.POSITIVE_INFINITY
+  #cancelWake = (): void => undefined
+  #login: Promise<void> = Promise.resolve()
+  #farewell: Promise<unknown> = Promise.resolve()
+  readonly #socketClosed: Promise<void>
+
+  /** `certified`: the client showed a certificate that was verified. */
+  constructor(socket: Socket, endpoint: Endpoint, certified: boolean) {
+    this.#socket = socket
+    this.#endpoint = endpoint
+    this.#certified = certified
+    this.#remote = socket.remoteAddress ?? 'unknown'
+    this.#wake(endpoint.clock.now() + CONNECT_WAIT_MS, () => this.#drop('no CONNECT in time'))
+    socket.setNoDelay(true)
+    socket.on('data', chunk => this.#receive(chunk))
+    // What broke a connection says no more than that it is lost.
+    socket.on('end', () => this.#lost())
+    socket.on('error', () => this.#lost())
+    this.#socketClosed = new Promise(resolve => {
+      socket.once('close', () => {
+        this.#lost()
+        this.#cancelWake()
+        endpoint.gone(this)
+        resolve()
+      })
+    })
+  }
+
+  /** Resolves when the socket is closed and the end of its session is on record. */
+  async gone(): Promise<void> {
+    await this.#socketClosed
+    await this.#login
+    await this.#farewell
+  }
+
+  /** Reads no more, lets what was read be committed and acknowledged, then closes. */
+  stop(): void {
+    this.#stopping = true
+    this.#socket.pause()
+    if (this.#phase.name === 'open') this.#closeIfDone(this.#phase)
+    else this.#drop('server stopping')
+  }
+
+  /** The device was disabled or deleted. */
+  kick(): void {
+    this.#close({ reason: 'kicked', code: reasonCode.administrative })
+  }
+
+  presence(): ReturnType<Link['presence']> {
+    // Until the CONNACK is written there is nobody to send to.
+    if (this.#phase.name !== 'open' || !this.#isWritable()) return { ready: false, silent: false }
+    return this.#phase.machine.presence()
+  }
+
+  publish(downlink: Downlink): Unsent['reason'] | null {
+    if (this.#phase.name !== 'open' || !this.#isWritable()) return 'sessionGone'
+    const step = this.#phase.machine.publish(downlink, this.#endpoint.clock.now())
+    if (step === 'tooLarge') return step
+    this.#carryOut(this.#phase, step)
+    return null
+  }
+
+  suspect(): void {
+    if (this.#phase.name === 'open') this.#carryOut(this.#phase, this.#phase.machine.suspect())
+  }
+
+  takenOver(): void {
+    // The engine knows that this session is over.
+    this.#recorded = null
+    this.#close({ reason: 'taken over', code: reasonCode.takenOver })
+  }
+
+  // --- reading -----------------------------------------------------------------------------------------------
+
+  #receive(chunk: Buffer): void {
+    if (this.#phase.name === 'closing') return
+    this.#framer.push(chunk)
+    // [MQTT-3.1.0-1] told by its first byte: nothing else is waited for.
+    if (this.#phase.name === 'waiting' && !isConnect(this.#framer.begun))
+      this.#drop('the first packet is not a CONNECT')
+    else this.#readOn()
+  }
+
+  /** Takes packets strictly in order while it may. The rest stays in the framer, one chunk at most: the socket is not read either. */
+  #readOn(): void {
+    while (this.#mayRead()) {
+      const packet = this.#framer.next()
+      if (packet === null) return
+      if (packet === 'malformed' || packet === 'tooLarge') this.#cut(packet)
+      else if (this.#phase.name === 'open') this.#take(this.#phase, packet)
+      else this.#enter(packet)
+    }
+    if (this.#phase.name !== 'closing') this.#socket.pause()
+  }
+
+  #mayRead(): boolean {
+    if (this.#phase.name === 'open') return this.#phase.machine.reads && !this.#stopping
+    return this.#phase.name === 'waiting'
+  }
+
+  #cut(cut: Cut): void {
+    if (this.#phase.name !== 'open') this.#drop(cut)
+    else if (cut === 'tooLarge') this.#close({ reason: 'packet too large', code: reasonCode.packetTooLarge })
+    else this.#close({ reason: 'malformed packet', code: reasonCode.malformed, detail: 'remaining length' })
+  }
+
+  #take(open: Open, bytes: Buffer): void {
+    const decoded = decode(bytes, open.connect.version)
+    if (decoded.ok) this.#carryOut(open, open.machine.receive(decoded.packet, this.#endpoint.clock.now()))
+    else this.#close({ reason: 'malformed packet', code: reasonCode.malformed, detail: decoded.why })
+  }
+
+  // --- login -------------------------------------------------------------------------------------------------
+
+  #enter(bytes: Buffer): void {
+    const connect = readConnect(bytes)
+    if (connect.type === 'dropped') {
+      this.#drop(connect.reason)
+      return
+    }
+    this.#phase = { name: 'entering' }
+    this.#wake(Number.POSITIVE_INFINITY)
+    this.#login = this.#logIn(connect).catch((error: unknown) => {
+      this.#endpoint.log.error({ err: error, remote: this.#remote }, 'login failed')
+      if (connect.type === 'connect')
+        this.#refuse(connect, 'unavailable', 'the server cannot look the device up, try again later')
+    })
+  }
+
+  async #logIn(connect: Connect | Refused): Promise<void> {
+    const { fleet, engine } = this.#endpoint
+    if (connect.type === 'refused') return this.#refuse(connect, connect.connack, connect.reason)
+    const admitted = await admit(connect, fleet, this.#certified)
+    if (admitted.type === 'refused') return this.#refuse(connect, admitted.connack, admitted.reason)
+    const { device } = admitted
+    if (this.#endpoint.isFullFor(device.id))
+      return this.#refuse(connect, 'full', 'as many devices are connected as may be')
+    if (this.#phase.name !== 'entering') return
+    const answer = await engine.connect(device.id, this)
+    if (!answer.ok) return this.#refuse(connect, 'unavailable', answer.message)
+    this.#recorded = { deviceId: device.id, session: answer.session }
+    if (this.#phase.name !== 'entering') return this.#leave('connection lost')
+    // It may have been disabled since it was looked up, while there was nothing to be kicked yet.
+    const current = await fleet.deviceByKeys(device.productKey, device.deviceKey)
+    if (current?.disabled !== false) return this.#refuse(connect, 'notAuthorized', 'the device is disabled')
+    if (this.#phase.name === 'entering') this.#open(connect, admitted)
+  }
+
+  #open(connect: Connect, { device, services }: Admitted): void {
+    const { clock, readyAfterMs } = this.#endpoint
+    const { version, packet, receiveMaximum, maximumPacketSize } = connect
+    const { productKey, deviceKey } = device
+    const machine = new Session(
+      {
+        keys: { productKey, deviceKey },
+        version,
+        keepAliveS: packet.keepalive ?? 0,
+        receiveMaximum,
+        maximumPacketSize,
+        services,
+        readyAfterMs,
+      },
+      clock.now(),
+    )
+    const open: Open = { name: 'open', machine, connect, deviceId: device.id }
+    this.#phase = open
+    this.#framer.maxBytes = PACKET_MAX_BYTES
+    this.#endpoint.count('login')
+    this.#endpoint.opened(this, device.id)
+    this.#endpoint.log.debug(
+      { deviceId: device.id, productKey, deviceKey, version, remote: this.#remote },
+      'device connected',
+    )
+    this.#send(open, welcome(connect))
+    this.#wakeFor(open)
+    this.#resume(open)
+  }
+
+  /** Held back for a moment, so that a client that tries again without a pause does not keep the server busy. */
+  #refuse(to: Connect | Refused, code: Connack, reason: string): void {
+    this.#leave('server error')
+    if (this.#phase.name !== 'entering') return
+    this.#endpoint.refused({ connack: code, reason, remote: this.#remote })
+    const told = connack[code]
+    const bare: IConnackPacket = { cmd: 'connack', sessionPresent: false, returnCode: told[4], reasonCode: told[5] }
+    const limit = to.type === 'connect' ? to.maximumPacketSize : Number.POSITIVE_INFINITY
+    const full = encode({ ...bare, properties: { reasonString: reason } }, to.version)
+    // [MQTT-3.2.2-19] The reason is left out where it would make the packet too large.
+    const bytes = full.length > limit ? encode(bare, to.version) : full
+    this.#wake(this.#endpoint.clock.now() + REFUSED_LOGIN_DELAY_MS, () => {
+      this.#phase = { name: 'closing' }
+      this.#sayLast(bytes)
+    })
+  }
+
+  // --- what the session decides --------------------------------------------------------------------------------
+
+  #carryOut(open: Open, { packets, inputs, oddities, close }: Step): void {
+    for (const packet of packets) this.#send(open, packet)
+    for (const input of inputs) this.#handOn(open, input)
+    for (const oddity of oddities) this.#odd(open, oddity)
+    // A packet that could not be sent may have ended it already.
+    if (close !== null && this.#phase === open) this.#finish(open, close)
+    this.#wakeFor(open)
+  }
+
+  #handOn(open: Open, { input, uplink }: SessionInput): void {
+    void this.#endpoint.engine.apply(open.deviceId, input).then(answer => {
+      if (!answer.ok) {
+        const { code, message } = answer
+        this.#endpoint.log.warn({ deviceId: open.deviceId, input: input.type, code, message }, 'input refused')
+      }
+      if (uplink === null || this.#phase !== open) return
+      this.#carryOut(open, open.machine.committed(uplink, this.#endpoint.clock.now()))
+      this.#closeIfDone(open)
+    })
+  }
+
+  #odd({ deviceId }: Open, { kind, topic }: Step['oddities'][number]): void {
+    this.#endpoint.count(kind)
+    this.#oddities += 1
+    if (this.#oddities > ODDITIES_LOGGED) return
+    const isLast = this.#oddities === ODDITIES_LOGGED
+    this.#endpoint.log.debug({ deviceId, topic, ...(isLast ? { more: 'not logged' } : {}) }, kind)
+  }
+
+  #resume(open: Open): void {
+    if (!this.#socket.isPaused() || this.#phase !== open || !this.#mayRead()) return
+    this.#socket.resume()
+    this.#readOn()
+  }
+
+  #closeIfDone({ machine }: Open): void {
+    if (this.#stopping && machine.pending === 0)
+      this.#close({ reason: 'server stopping', code: reasonCode.shuttingDown })
+  }
+
+  // --- writing -----------------------------------------------------------------------------------------------
+
+  #send(open: Open, packet: Packet): void {
+    const bytes = encode(packet, open.connect.version)
+    if (bytes.length <= open.connect.maximumPacketSize) this.#write(bytes)
+    // [MQTT-3.1.2-24], [MQTT-3.1.2-25] A client never gets more than it takes: an answer is left out, anything else cannot be.
+    else if (packet.cmd === 'publish') this.#odd(open, { kind: 'answer too large', topic: packet.topic })
+    else this.#close({ reason: 'packet too large', code: reasonCode.packetTooLarge, detail: `our ${packet.cmd}` })
+  }
+
+  /** All that is written in one turn of the loop leaves in one piece: a PUBACK with the next PUBLISH, a CONNACK with the first. */
+  #write(bytes: Buffer): void {
+    if (this.#unsent.length === 0) process.nextTick(() => this.#flush())
+    this.#unsent.push(bytes)
+  }
+
+  #flush(): void {
+    const [first = NOTHING, ...more] = this.#unsent
+    this.#unsent = []
+    if (first.length === 0 || !this.#isWritable()) return
+    this.#socket.write(more.length === 0 ? first : Buffer.concat([first, ...more]))
+    // What the kernel did not take: the client does not read.
+    if (this.#socket.writableLength > WRITE_BUFFER_MAX_BYTES) this.#close({ reason: 'slow reader', code: null })
+  }
+
+  #isWritable(): boolean {
+    return this.#socket.writable && !this.#socket.destroyed
+  }
+
+  // --- the end -----------------------------------------------------------------------------------------------
+
+  #lost(): void {
+    this.#close({ reason: 'connection lost', code: null })
+  }
+
+  #close(close: Close): void {
+    if (this.#phase.name === 'open') this.#carryOut(this.#phase, this.#phase.machine.close(close))
+    else this.#drop(close.reason)
+  }
+
+  /** The end before anybody was let in: without an answer. */
+  #drop(reason: string): void {
+    if (this.#phase.name === 'closing') return
+    this.#phase = { name: 'closing' }
+    this.#cancelWake()
+    this.#socket.destroy()
+    this.#leave('connection lost')
+    this.#endpoint.count('dropped before login')
+    this.#endpoint.log.debug({ remote: this.#remote, reason }, 'connection dropped before its login')
+  }
+
+  #finish(open: Open, { reason, code, detail }: Close): void {
+    const { connect, deviceId } = open
+    this.#phase = { name: 'closing' }
+    // What was handed over is on its way, even when the socket is closed in the same turn.
+    this.#flush()
+    this.#leave(reason)
+    this.#endpoint.closed(this, deviceId)
+    this.#endpoint.count(reason)
+    this.#endpoint.log.debug({ deviceId, reason, detail, oddities: this.#oddities }, 'device disconnected')
+    const last = connect.version === 5 && code !== null ? encode({ cmd: 'disconnect', reasonCode: code }, 5) : NOTHING
+    if (last.length > 0 || GENTLE.has(reason)) this.#sayLast(last.length <= connect.maximumPacketSize ? last : NOTHING)
+    else this.#socket.destroy()
+  }
+
+  /** Tells the engine that the session is over, once. */
+  #leave(reason: CloseReason): void {
+    if (this.#recorded === null) return
+    const { deviceId, session } = this.#recorded
+    this.#recorded = null
+    this.#farewell = this.#endpoint.engine.disconnect(deviceId, session, reason)
+  }
+
+  /** Writes the last bytes and half-closes; what still comes is thrown away, until the client closes or its time is up. */
+  #sayLast(bytes: Buffer): void {
+    this.#wake(this.#endpoint.clock.now() + CLOSE_LINGER_MS, () => this.#socket.destroy())
+    this.#socket.end(bytes)
+    this.#socket.resume()
+  }
+
+  // --- time --------------------------------------------------------------------------------------------------
+
+  /** Set to the session's next instant. It is left where it is when that moves on: waking early costs less than setting it at every packet. */
+  #wakeFor(open: Open): void {
+    if (this.#phase !== open) return
+    const at = open.machine.wakeAt()
+    if (at >= this.#wakeAt) return
+    this.#wake(at, () => {
+      if (this.#phase === open) this.#carryOut(open, open.machine.tick(this.#endpoint.clock.now()))
+    })
+  }
+
+  #wake(at: number, run: () => void = () => undefined): void {
+    this.#cancelWake()
+    this.#wakeAt = at
+    if (at === Number.POSITIVE_INFINITY) return
+    this.#cancelWake = this.#endpoint.clock.at(at, () => {
+      this.#wakeAt = Number.POSITIVE_INFINITY
+      run()
+    })
+  }
+}
+
+const NOTHING = Buffer.alloc(0)
+
+/** [MQTT-3.2.2-2] Never a session of before; with MQTT 5, what this server does not do and how much it takes. */
+function welcome({ packet, version }: Connect): IConnackPacket {
+  const accepted: IConnackPacket = { cmd: 'connack', sessionPresent: false, returnCode: 0, reasonCode: 0 }
+  if (version !== 5) return accepted
+  const asksForMore = (packet.properties?.sessionExpiryInterval ?? 0) > 0
+  return {
+    ...accepted,
+    properties: {
+      maximumQoS: 1,
+      retainAvailable: false,
+      maximumPacketSize: PACKET_MAX_BYTES,
+      topicAliasMaximum: 0,
+      wildcardSubscriptionAvailable: true,
+      subscriptionIdentifiersAvailable: false,
+      sharedSubscriptionAvailable: false,
+      ...(asksForMore ? { sessionExpiryInterval: 0 } : {}),
+    },
+  }
+}

@@ -1,0 +1,146 @@
+// Payloads on a device's topics: the JSON of a command, of its reply, and of the answer to a request. Pure.
+// What a device sends is dirty until read here: bytes that are not UTF-8 and NUL become U+FFFD, and everything kept has a bound.
+
+import { type Downlink, isCommandId, Kind } from '../core/command.ts'
+import {
+  DEVICE_CODE_MAX_CHARS,
+  DEVICE_MESSAGE_MAX_CHARS,
+  JSON_MAX_DEPTH,
+  REQUEST_ID_MAX_CHARS,
+} from '../core/limits.ts'
+import type { Reply } from '../core/queue.ts'
+
+/**
+ * The payload of a command: `{"id","version","params","method"}`, always all four and in this order; one of the vendor's SDKs drops a command that
+ * lacks one, and another drops what begins with the method of the command before. The input goes in as the text that was validated, never parsed again.
+ */
+export function commandPayload({ commandId, kind, identifier, inputJson }: Downlink, method: string): string {
+  const params = kind === Kind.set ? `{${JSON.stringify(identifier)}:${inputJson}}` : inputJson
+  return `{"id":"${commandId}","version":"1.0","params":${params},"method":${JSON.stringify(method)}}`
+}
+
+/**
+ * A device's answer to a command, or null where it is none: not a JSON object, nested too deep, or its id is not that of a command.
+ * `code` is taken as a number or a numeric string, whatever else it is stays as `deviceCode`; outputs are kept as the text that came,
+ * so that large integers stay what they are. A missing `data` and a null one are both no outputs.
+ */
+export function readReply(payload: Buffer): Reply | null {
+  const said = membersOf(textOf(payload))
+  const commandId = commandIdOf(said?.get('id'))
+  if (said === null || commandId === null) return null
+  const code = said.get('code') ?? ''
+  const deviceCode = code.startsWith('"') ? stringOf(code) : code
+  const message = said.get('message')
+  const data = said.get('data')
+  return {
+    type: 'reply',
+    commandId,
+    code: integerOf(deviceCode),
+    deviceCode: wellFormed(deviceCode.slice(0, DEVICE_CODE_MAX_CHARS)),
+    message: message?.startsWith('"') ? wellFormed(stringOf(message).slice(0, DEVICE_MESSAGE_MAX_CHARS)) : null,
+    outputJson: data === undefined || data === 'null' ? null : withoutEscapedNul(data),
+  }
+}
+
+/**
+ * The id of a request as JSON text, just as the device wrote it, to be sent back; null where there is nobody to answer:
+ * the payload is not a JSON object, or its id is missing, too long, or neither string nor number.
+ */
+export function readRequestId(payload: Buffer): string | null {
+  const id = membersOf(textOf(payload))?.get('id')
+  return id !== undefined && id.length <= REQUEST_ID_MAX_CHARS && /^["\d-]/.test(id) ? id : null
+}
+
+/** Why a request is not done. 501 is ours; 1009 is the vendor's code for a topic that is not the device's. */
+export const refusals = {
+  unsupported: { code: 501, message: 'not supported by this server' },
+  foreign: { code: 1009, message: 'no write permission on this topic' },
+} as const
+
+/** The answer to a request: always with `data`, which one SDK requires, and never a bare string in it, which kills another. */
+export const requestAnswer = (idJson: string, { code, message }: (typeof refusals)[keyof typeof refusals]): string =>
+  `{"id":${idJson},"code":${code},"data":{},"message":${JSON.stringify(message)}}`
+
+/** C programs send the NUL that ends their strings along. */
+function textOf(payload: Buffer): string {
+  let end = payload.length
+  while (end > 0 && payload[end - 1] === 0) end -= 1
+  return withoutNul(payload.toString('utf8', 0, end))
+}
+
+const withoutNul = (text: string): string => text.replaceAll('\0', '\ufffd')
+
+/** An escape at a time, so that in `\\u0000` the second backslash begins nothing. */
+const withoutEscapedNul = (json: string): string =>
+  json.replace(/\\(?:u0000|.)/g, sequence => (sequence === '\\u0000' ? '\\ufffd' : sequence))
+
+/** Half of a surrogate pair, alone, is no text; cutting can leave one behind. */
+const wellFormed = (text: string): string => text.replace(/\p{Surrogate}/gu, '\ufffd')
+
+const stringOf = (json: string): string => wellFormed(withoutNul(String(JSON.parse(json))))
+
+/** Devices echo the id as the string that it was; some turn it into a number, whose digits are still all there in the text. */
+function commandIdOf(json: string | undefined): string | null {
+  if (json === undefined || json.length > REQUEST_ID_MAX_CHARS) return null
+  const id = json.startsWith('"') ? stringOf(json) : json
+  return isCommandId(id) && BigInt(id) <= LARGEST_ID ? id : null
+}
+/** ids are signed 64-bit numbers to a database */
+const LARGEST_ID = 2n ** 63n - 1n
+
+/** `200`, `2e2` and `-1` are integers, and so is `"0200"` where it came as a string; `1.5`, blank, hexadecimal and what is not exact are none. */
+function integerOf(text: string): number | null {
+  if (text.length > DEVICE_CODE_MAX_CHARS || !/^ *[-+]?\d[\d.]*(?:[eE][-+]?\d+)? *$/.test(text)) return null
+  const value = Number(text)
+  return Number.isSafeInteger(value) ? value : null
+}
+
+/**
+ * The members of a JSON object as the texts of their values, so that nothing is rounded or reworded on the way. Of two with one name the last counts,
+ * as in JSON.parse. Null for everything else, and for nesting deeper than JSON_MAX_DEPTH: what is kept of it must be safe to print again.
+ */
+function membersOf(text: string): ReadonlyMap<string, string> | null {
+  if (!isJson(text)) return null
+  const members = new Map<string, string>()
+  let depth = 0
+  let name: string | null = null
+  let start = 0
+  for (let at = 0; at < text.length; at += 1) {
+    const char = text.charAt(at)
+    if (char === '"') {
+      at = closingQuote(text, at)
+    } else if (char === ':' && depth === 1) {
+      name = String(JSON.parse(text.slice(start, at)))
+      start = at + 1
+    } else if (char === '{' || char === '[') {
+      if (depth === 0 && char === '[') return null
+      depth += 1
+      if (depth > JSON_MAX_DEPTH) return null
+      if (depth === 1) start = at + 1
+    } else if (char === ',' || char === '}' || char === ']') {
+      if (depth === 1) {
+        if (name !== null) members.set(name, text.slice(start, at).trim())
+        name = null
+        start = at + 1
+      }
+      if (char !== ',') depth -= 1
+    }
+  }
+  // A bare string or number is JSON as well, but has no braces and so no members to answer to.
+  return members.size > 0 ? members : null
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function closingQuote(text: string, opening: number): number {
+  let at = opening + 1
+  while (at < text.length && text.charAt(at) !== '"') at += text.charAt(at) === '\\' ? 2 : 1
+  return at
+}
