@@ -1,11 +1,15 @@
 // Bundles the server into dist/main.js and puts the migrations beside it. Not a type check: that is `npm run check`.
+// Another folder may be named as the argument; the tests do, so that they never share one.
 import { cpSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { build } from 'esbuild'
 
-rmSync('dist', { recursive: true, force: true })
+const [, , outdir = 'dist'] = process.argv
+// Only the folder that is this script's own is emptied first.
+if (outdir === 'dist') rmSync(outdir, { recursive: true, force: true })
 await build({
   entryPoints: { main: 'src/main.ts' },
-  outdir: 'dist',
+  outdir,
   bundle: true,
   packages: 'external',
   platform: 'node',
@@ -15,4 +19,4 @@ await build({
   banner: { js: '#!/usr/bin/env node' },
   logLevel: 'warning',
 })
-cpSync('src/store/migrations', 'dist/migrations', { recursive: true })
+cpSync('src/store/migrations', join(outdir, 'migrations'), { recursive: true })

@@ -1,0 +1,73 @@
+// From arguments to a subcommand: `--help`, `--version`, and the one that is named. The list of all of them.
+
+import { nearest } from '../core/nearest.ts'
+import { cancel, cancelSpec, get, getSpec, list, listSpec, send, sendSpec } from './command.ts'
+import { serveSpec } from './config.ts'
+import { demo, demoSpec } from './demo.ts'
+import { simulate, simulateSpec } from './device.ts'
+import { apply, applySpec } from './fleet.ts'
+import { helpOf, overview } from './help.ts'
+import type { CommandSpec, Environment } from './options.ts'
+import { serve } from './serving.ts'
+import { Exit, type Terminal } from './terminal.ts'
+
+export interface Subcommand {
+  readonly spec: CommandSpec
+  run(args: readonly string[], env: Environment, terminal: Terminal): Promise<Exit>
+}
+
+export const subcommands: readonly Subcommand[] = [
+  { spec: serveSpec, run: serve },
+  { spec: demoSpec, run: demo },
+  { spec: sendSpec, run: send },
+  { spec: getSpec, run: get },
+  { spec: listSpec, run: list },
+  { spec: cancelSpec, run: cancel },
+  { spec: simulateSpec, run: simulate },
+  { spec: applySpec, run: apply },
+]
+
+/** Runs what the arguments say and returns the exit code. */
+export async function dispatch(
+  args: readonly string[],
+  env: Environment,
+  terminal: Terminal,
+  version: string,
+): Promise<Exit> {
+  const found = subcommands.find(({ spec }) => spec.name.split(' ').every((word, index) => args[index] === word))
+  if (found) {
+    const rest = args.slice(found.spec.name.split(' ').length)
+    if (!asksForHelp(rest)) return found.run(rest, env, terminal)
+    terminal.line(helpOf(found.spec))
+    return Exit.ok
+  }
+  const [first = ''] = args
+  if (first === '--version') {
+    terminal.line(version)
+    return Exit.ok
+  }
+  const group = subcommands.map(({ spec }) => spec).filter(({ name }) => name.startsWith(`${first} `))
+  if (asksForHelp(args)) {
+    terminal.line(overview(group.length > 0 ? group : subcommands.map(({ spec }) => spec)))
+    return Exit.ok
+  }
+  terminal.problem(unknown(args))
+  return Exit.usage
+}
+
+/** Words after `--` are arguments, whatever they look like. */
+function asksForHelp(args: readonly string[]): boolean {
+  const end = args.indexOf('--')
+  const options = end < 0 ? args : args.slice(0, end)
+  return options.includes('--help') || options.includes('-h')
+}
+
+function unknown(args: readonly string[]): string {
+  const [first, second] = args
+  if (first === undefined) return 'downlink: name a command. See: downlink --help'
+  const names = subcommands.map(({ spec }) => spec.name)
+  const meant = nearest(second === undefined ? first : `${first} ${second}`, names) ?? nearest(first, names)
+  const hint = meant === null ? '' : `, did you mean "downlink ${meant}"?`
+  const typed = names.some(name => name.startsWith(`${first} `)) ? [first, second ?? ''].join(' ').trim() : first
+  return `downlink: unknown command "${typed}"${hint}. See: downlink --help`
+}

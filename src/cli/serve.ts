@@ -1,0 +1,166 @@
+// A server put together: store, secrets, fleet, engine, HTTP, MQTT, in the order in which they need each other; and taken apart in the other.
+// Not here: options (config.ts), the process around it, its signals and exit codes (serving.ts).
+
+import { randomBytes } from 'node:crypto'
+import { existsSync, readFileSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import { dirname, join } from 'node:path'
+import type { FastifyInstance } from 'fastify'
+import type { Logger } from 'pino'
+import { SystemClock } from '../clock.ts'
+import { Ids } from '../core/ids.ts'
+import { STOP_GRACE_MS } from '../core/limits.ts'
+import { Engine } from '../engine.ts'
+import { Fleet } from '../fleet/fleet.ts'
+import { keyFromFile, randomKey, SecretError, type SecretKey, Secrets, verifyKey } from '../fleet/secrets.ts'
+import { buildApp } from '../http/app.ts'
+import { TokenService } from '../http/tokens.ts'
+import { Metrics } from '../metrics.ts'
+import { MqttListener } from '../mqtt/listener.ts'
+import { openMemory } from '../store/memory.ts'
+import { openSqlite } from '../store/sqlite.ts'
+import type { Store } from '../store/store.ts'
+import type { ServeConfig, StoreConfig } from './config.ts'
+import { loadFleetFile } from './fleet-file.ts'
+
+export interface Server {
+  readonly httpUrl: string
+  readonly mqttUrl: string
+  readonly mqttsUrl: string | null
+  /** Takes no new calls, lets those in flight end or be told, closes devices and then the store. Resolves within 10 s. */
+  stop(): Promise<void>
+}
+
+/** The fleet file of the options cannot be read or is wrong; the message has a line for each problem. */
+export class FleetFileWrong extends Error {
+  override readonly name = 'FleetFileWrong'
+}
+
+/** 256 bits of chance as text */
+const newToken = (): string => randomBytes(32).toString('base64url')
+
+export const openStore = (config: StoreConfig): Store =>
+  config.type === 'memory' ? openMemory() : openSqlite(config.path)
+
+/** The key of the secrets: as given, else from the file beside the database; a memory store gets one that ends with it. */
+export async function openSecrets(config: Pick<ServeConfig, 'store' | 'secretKey'>, store: Store): Promise<Secrets> {
+  const key = config.secretKey ?? (await ownKey(config.store, store))
+  await verifyKey(store, key)
+  return new Secrets(key)
+}
+
+async function ownKey(config: StoreConfig, store: Store): Promise<SecretKey> {
+  if (config.type === 'memory') return randomKey()
+  const path = join(dirname(config.path), 'secret.key')
+  // A key made now could not open what the store holds already.
+  if (!existsSync(path) && (await store.secretCheck()) !== null)
+    throw new SecretError(
+      `the key file ${path} is gone, and the secrets in the store cannot be read without it; put it back, or set DOWNLINK_SECRET_KEY`,
+    )
+  return keyFromFile(path)
+}
+
+/** Throws, with everything closed again, where a part cannot start: a port is taken, the store belongs to another process, the fleet file is wrong. */
+export async function startServer(config: ServeConfig, log: Logger): Promise<Server> {
+  const store = openStore(config.store)
+  const undo: (() => Promise<unknown>)[] = [() => store.close()]
+  try {
+    return await start(config, log, store, undo)
+  } catch (error) {
+    for (const step of undo.reverse()) await step()
+    throw error
+  }
+}
+
+async function start(
+  config: ServeConfig,
+  log: Logger,
+  store: Store,
+  undo: (() => Promise<unknown>)[],
+): Promise<Server> {
+  const fleet = new Fleet(store, await openSecrets(config, store))
+  const { lastCommandId, clockFloor } = await store.node(config.nodeId)
+  const clock = new SystemClock(clockFloor)
+  if (config.fleetFile !== null) {
+    const read = await loadFleetFile(config.fleetFile)
+    if (!read.ok) throw new FleetFileWrong(read.problems.join('\n'))
+    const applied = await fleet.apply(read.file, clock.now())
+    log.info({ file: config.fleetFile, ...applied }, 'fleet applied')
+  }
+  const metrics = new Metrics()
+  const engine = new Engine({
+    store,
+    clock,
+    log,
+    ids: new Ids(config.nodeId, lastCommandId),
+    observer: metrics,
+    queueCap: config.queueCap,
+    retentionMs: config.retentionDays * 86_400_000,
+    defer: run => void setImmediate(run),
+  })
+  metrics.watch(engine)
+  undo.push(() => engine.stop())
+  await engine.start()
+
+  const { app, httpUrl } = await listenHttp(config, log, { store, fleet, clock, engine, metrics })
+  undo.push(() => app.close())
+  const { readyAfterMs } = config
+  const mqtt = new MqttListener({ engine, fleet, clock, log, readyAfterMs, count: event => metrics.mqtt(event) })
+  undo.push(() => mqtt.stop())
+  const plain = await mqtt.listen(config.mqtt.host, config.mqtt.port)
+  const mqttUrl = url('mqtt', plain.host, plain.port)
+  const mqttsUrl = await listenTls(config, mqtt)
+  if (config.auth === 'open')
+    log.warn({ httpUrl }, 'OPEN MODE: no credentials are checked, whoever reaches the HTTP port may do everything')
+
+  const stop = async (): Promise<void> => {
+    log.info({}, 'stopping')
+    // Callers who wait are told first, so that closing the HTTP server does not wait for their devices.
+    const closed = Promise.all([app.close(), engine.stop()])
+    await Promise.race([closed, new Promise(resolve => setTimeout(resolve, STOP_GRACE_MS).unref())])
+    app.server.closeAllConnections()
+    await closed
+    await mqtt.stop()
+    await engine.idle()
+    await store.close()
+    log.info({}, 'stopped')
+  }
+  return { httpUrl, mqttUrl, mqttsUrl, stop }
+}
+
+interface Parts {
+  readonly store: Store
+  readonly fleet: Fleet
+  readonly clock: SystemClock
+  readonly engine: Engine
+  readonly metrics: Metrics
+}
+
+async function listenHttp(
+  config: ServeConfig,
+  log: Logger,
+  parts: Parts,
+): Promise<{ app: FastifyInstance; httpUrl: string }> {
+  const { store, fleet } = parts
+  const clockWindowMs = config.clockWindowMinutes * 60_000
+  const tokens = new TokenService({ tokens: store, fleet, newToken, clockWindowMs })
+  const { auth, maxInputBytes, iKnowThisIsOpen } = config
+  const app = buildApp({ ...parts, log, tokens, auth, maxInputBytes, openBeyondLoopback: iKnowThisIsOpen })
+  await app.listen({ ...config.http })
+  const address = app.server.address() as AddressInfo
+  return { app, httpUrl: url('http', address.address, address.port) }
+}
+
+async function listenTls(config: ServeConfig, mqtt: MqttListener): Promise<string | null> {
+  if (config.mqtts === null) return null
+  const { host, port, tls } = config.mqtts
+  const { certFile, keyFile, clientCaFile } = tls
+  const cert = readFileSync(certFile)
+  const key = readFileSync(keyFile)
+  const ca = clientCaFile === null ? null : readFileSync(clientCaFile)
+  const at = await mqtt.listen(host, port, { cert, key, ca })
+  return url('mqtts', at.host, at.port)
+}
+
+const url = (scheme: string, host: string, port: number): string =>
+  `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`

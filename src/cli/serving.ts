@@ -1,0 +1,62 @@
+// `downlink serve` as a process: addresses on stdout, logs on stderr, signals, exit codes. Not here: what a server is made of (serve.ts).
+
+import { STOP_AT_LATEST_MS } from '../core/limits.ts'
+import { readServeConfig, type ServeConfig, serveSpec } from './config.ts'
+import { makeLog } from './log.ts'
+import type { Environment } from './options.ts'
+import { startServer } from './serve.ts'
+import { aborted, stopSignals } from './signals.ts'
+import { Exit, isExplained, type Terminal, usageError } from './terminal.ts'
+
+/** Runs until SIGTERM or SIGINT. Exit 0 after an orderly stop; 1 if it cannot start, a second signal comes, or stopping takes too long. */
+export async function serve(args: readonly string[], env: Environment, terminal: Terminal): Promise<Exit> {
+  const read = readServeConfig(args, env)
+  if (!read.ok) return usageError(terminal, serveSpec, read.problems)
+  const log = makeLog(read.config.logLevel)
+  const { signal } = stopSignals(() => process.exit(Exit.failure))
+  let server: Awaited<ReturnType<typeof startServer>>
+  try {
+    server = await startServer(read.config, log)
+  } catch (error) {
+    terminal.problem(startFailure(error, read.config))
+    return Exit.failure
+  }
+  terminal.line(`listening http ${server.httpUrl}`)
+  terminal.line(`listening mqtt ${server.mqttUrl}`)
+  if (server.mqttsUrl !== null) terminal.line(`listening mqtts ${server.mqttsUrl}`)
+  await aborted(signal)
+  // Not holding the process: it is for a stop that hangs, and for whatever would keep the process alive after it.
+  setTimeout(() => {
+    log.error({ afterMs: STOP_AT_LATEST_MS }, 'stop took too long, leaving')
+    process.exit(Exit.failure)
+  }, STOP_AT_LATEST_MS).unref()
+  await server.stop()
+  return Exit.ok
+}
+
+/** What went wrong and what to do next. A cause that nobody foresaw keeps its stack. */
+export function startFailure(error: unknown, config: ServeConfig): string {
+  if (!(error instanceof Error)) return `downlink serve: ${String(error)}`
+  // Its lines begin with file, line and column, as editors read them.
+  if (error.name === 'FleetFileWrong') return error.message
+  const code = 'code' in error ? error.code : undefined
+  if ('path' in error && code !== undefined && Object.values(config.mqtts?.tls ?? {}).includes(String(error.path)))
+    return `downlink serve: ${error.message}; check --tls-cert, --tls-key and --tls-client-ca`
+  if (typeof code === 'string' && /^ERR_(OSSL|SSL|TLS|CRYPTO)/.test(code))
+    return `downlink serve: certificate and key cannot be used (${error.message}); check --tls-cert, --tls-key and --tls-client-ca`
+  if (code === 'EADDRINUSE' || code === 'EACCES' || code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') {
+    const port = 'port' in error ? error.port : undefined
+    const names = (['http', 'mqtt', 'mqtts'] as const).filter(name => config[name]?.port === port)
+    const options = (names.length > 0 ? names : ['http', 'mqtt', 'mqtts']).map(name => `--${name}`).join(' or ')
+    return `downlink serve: ${listenFailures[code]} (${error.message}); choose another with ${options} [host:]port`
+  }
+  const { message, stack } = error
+  return `downlink serve: ${isExplained(error) ? message : (stack ?? message)}`
+}
+
+const listenFailures = {
+  EADDRINUSE: 'the port is taken',
+  EACCES: 'listening on this port is not allowed to this user',
+  EADDRNOTAVAIL: 'this machine does not have that address',
+  ENOTFOUND: 'that host has no address',
+} as const

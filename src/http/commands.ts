@@ -1,0 +1,248 @@
+// The five actions on /connect-service/v2.1/commands: from the shape of a request to an input of the engine, and from its answer to a result.
+// Not here: who is asking and whether they may (app.ts), the rules of the queue (core/queue.ts).
+
+import type { Clock } from '../clock.ts'
+import { type Command, isCommandId, isKey, Kind, State } from '../core/command.ts'
+import { assert, errors, invalid, type Refusal, refuse } from '../core/errors.ts'
+import { isObject } from '../core/json.ts'
+import {
+  PAGE_SIZE_DEFAULT,
+  PAGE_SIZE_MAX,
+  PENDING_TTL_MAX_S,
+  TIMEOUT_DEFAULT_S,
+  TIMEOUT_MAX_S,
+} from '../core/limits.ts'
+import { checkPoint, checkService } from '../core/model.ts'
+import type { Engine, NewCommand, Settlement } from '../engine.ts'
+import type { Fleet } from '../fleet/fleet.ts'
+import type { CommandStore, Device } from '../store/store.ts'
+import { parseExpression } from './expression.ts'
+import { parseProjection } from './projection.ts'
+import { commandStruct, failure, ok, onRecord, type Result } from './wire.ts'
+
+/** One authorised call: everything about who and which device is settled. */
+export interface Call {
+  readonly engine: Engine
+  readonly store: CommandStore
+  readonly fleet: Fleet
+  readonly clock: Clock
+  readonly appKey: string
+  readonly device: Device
+  /** decoded, trimmed query values by name */
+  readonly query: ReadonlyMap<string, string>
+  /** the JSON body, undefined where there was none */
+  readonly body: unknown
+}
+
+export interface Action {
+  readonly methods: readonly string[]
+  readonly needs: 'Control' | 'Read'
+  /** query names beyond those that name the device */
+  readonly parameters: readonly string[]
+  /** any other query name is refused: a misspelt commandId must not turn cancel one into cancel all */
+  readonly strict: boolean
+  run(call: Call): Promise<Result>
+}
+
+export const actions: ReadonlyMap<string, Action> = new Map(
+  Object.entries({
+    setMeasurepoint: {
+      methods: ['POST'],
+      needs: 'Control',
+      parameters: ['measurepointId', 'pendingTtl', 'timeout'],
+      strict: false,
+      run: setMeasurepoint,
+    },
+    invokeService: {
+      methods: ['POST'],
+      needs: 'Control',
+      parameters: ['serviceId', 'pendingTtl', 'timeout'],
+      strict: false,
+      run: invokeService,
+    },
+    get: { methods: ['GET', 'POST'], needs: 'Read', parameters: ['commandId'], strict: false, run: get },
+    search: { methods: ['POST'], needs: 'Read', parameters: [], strict: false, run: search },
+    cancel: { methods: ['POST', 'GET'], needs: 'Control', parameters: ['commandId'], strict: true, run: cancel },
+  } satisfies Record<string, Action>),
+)
+
+async function setMeasurepoint(call: Call): Promise<Result> {
+  const measurepointId = call.query.get('measurepointId') ?? ''
+  if (measurepointId === '') return failure(invalid('measurepointId', 'measurepointId is missing'))
+  if (!isKey(measurepointId)) return failure(invalid('measurepointId', keyRule))
+  const body = objectBody(call.body)
+  if ('ok' in body) return failure(body)
+  const checked = checkPoint(await call.fleet.model(call.device), measurepointId, body.fields.get('value'))
+  if (!checked.ok) return failure(checked)
+  return send(call, Kind.set, measurepointId, checked.name, checked.value)
+}
+
+async function invokeService(call: Call): Promise<Result> {
+  const serviceId = call.query.get('serviceId') ?? ''
+  if (serviceId === '') return failure(invalid('serviceId', 'serviceId is missing'))
+  if (!isKey(serviceId)) return failure(invalid('serviceId', keyRule))
+  const body = objectBody(call.body)
+  if ('ok' in body) return failure(body)
+  const checked = checkService(await call.fleet.model(call.device), serviceId, body.fields.get('inputData'))
+  if (!checked.ok) return failure(checked)
+  return send(call, Kind.invoke, serviceId, checked.name, checked.inputs)
+}
+
+const keyRule = 'must be 1 to 64 of A-Z a-z 0-9 _ . -'
+
+async function send(call: Call, kind: Kind, identifier: string, name: object, input: unknown): Promise<Result> {
+  const pendingTtlS = seconds(call.query, 'pendingTtl', 0, PENDING_TTL_MAX_S, 0)
+  if (typeof pendingTtlS !== 'number') return failure(pendingTtlS)
+  const timeoutS = seconds(call.query, 'timeout', 1, TIMEOUT_MAX_S, TIMEOUT_DEFAULT_S)
+  if (typeof timeoutS !== 'number') return failure(timeoutS)
+  const instant = pendingTtlS === 0
+  const command: NewCommand = {
+    kind,
+    identifier,
+    timeoutS,
+    pendingTtlS,
+    by: call.appKey,
+    nameJson: JSON.stringify(name),
+    inputJson: JSON.stringify(input),
+  }
+  const accepted = await call.engine.enqueue(call.device.id, command, instant)
+  if (!accepted.ok) return refused(accepted)
+  if (accepted.settlement !== null) return settled(await accepted.settlement)
+  if (accepted.command.state === State.failed) return failed(accepted.command)
+  return ok({ commandId: accepted.command.id })
+}
+
+/** What the caller of an instant command is told when it has ended. Every failure carries commandId and state: the command is on record. */
+function settled(settlement: Settlement): Result {
+  const { command } = settlement
+  if (settlement.type === 'stopping')
+    return failure(refuse(errors.unavailable, 'Service unavailable: the server is stopping'), onRecord(command), 503)
+  const { outcome } = settlement
+  if (command.state === State.succeeded) {
+    const outputData = outcome?.outputJson ? JSON.parse(outcome.outputJson) : {}
+    return ok(command.kind === Kind.invoke ? { commandId: command.id, outputData } : { commandId: command.id })
+  }
+  if (outcome === null) return failed(command)
+  const isInteger = command.code !== null && String(command.code) === String(Number(outcome.deviceCode))
+  const deviceCode = isInteger ? command.code : outcome.deviceCode
+  const message = outcome.deviceMessage || `the device answered code ${outcome.deviceCode}`
+  return failure(
+    { ok: false, code: command.code ?? errors.internal.code, message },
+    { ...onRecord(command), deviceCode },
+  )
+}
+
+/** Ended without an answer of the device. */
+function failed(command: Command): Result {
+  if (command.state === State.cancelled)
+    return failure(
+      refuse(errors.notSent, 'not sent: the instant command was cancelled while it waited'),
+      onRecord(command),
+    )
+  const why = reasons.get(command.code ?? -1) ?? 'the command failed'
+  return failure({ ok: false, code: command.code ?? errors.internal.code, message: why }, onRecord(command))
+}
+
+const reasons: ReadonlyMap<number, string> = new Map([
+  [errors.inactive.code, 'device not activated, instant command cannot be sent'],
+  [errors.offline.code, 'device offline, instant command cannot be sent'],
+  [errors.queueFull.code, 'cached commands of the device at upper limit'],
+  [errors.notSent.code, 'not sent, instant command timed out'],
+  [errors.timedOut.code, 'sent, response timed out'],
+  [errors.tooLarge.code, 'the command is larger than the device accepts'],
+])
+
+async function get(call: Call): Promise<Result> {
+  const commandId = namedCommand(call.query)
+  if (typeof commandId !== 'string') return failure(commandId ?? invalid('commandId', 'commandId is missing'))
+  await call.engine.settleDue(call.device.id)
+  const stored = await call.store.command(call.device.id, commandId)
+  if (stored === null) return failure(refuse(errors.commandNotFound, `commandId ${commandId} not found`))
+  return ok(commandStruct(stored, call.device))
+}
+
+async function search(call: Call): Promise<Result> {
+  const body = objectBody(call.body)
+  if ('ok' in body) return failure(body)
+  const expression = body.fields.get('expression') ?? ''
+  if (typeof expression !== 'string') return failure(invalid('expression', 'must be a string'))
+  const condition = parseExpression(expression, call.device.timezone)
+  if (!condition.ok) return failure(condition)
+  const projection = parseProjection(body.fields.get('projection'))
+  if (!projection.ok) return failure(projection)
+  const page = pagination(body.fields.get('pagination'))
+  if ('ok' in page) return failure(page)
+
+  const { pageNo, pageSize } = page
+  await call.engine.settleDue(call.device.id)
+  const offset = (pageNo - 1) * pageSize
+  const { rows, total } = await call.store.search(call.device.id, condition.condition, offset, pageSize)
+  const data = rows.map(row => projection.project(commandStruct(row, call.device)))
+  const sortedBy = [{ field: 'createDate', order: 'DESC' }]
+  return ok(data, { pagination: { sortedBy, pageNo, pageSize, totalSize: total } })
+}
+
+/** With commandId that one, without all of the device; `data` holds exactly those that this call cancelled. */
+async function cancel(call: Call): Promise<Result> {
+  // A commandId in a body would otherwise be overlooked, and all be cancelled where one was meant. Clients that must send a body send an empty one.
+  if (!isEmpty(call.body)) return failure(invalid('body', 'cancel takes no body; a commandId belongs into the query'))
+  const commandId = namedCommand(call.query)
+  if (commandId !== null && typeof commandId !== 'string') return failure(commandId)
+  const answer = await call.engine.cancel(call.device.id, commandId, call.appKey)
+  if (!answer.ok) return refused(answer)
+  const bodies = await call.store.bodies(answer.cancelled.map(({ id }) => id))
+  const data = answer.cancelled.map(command => {
+    const body = bodies.get(command.id)
+    assert(body, 'a command just cancelled is on record')
+    return commandStruct({ command, body }, call.device)
+  })
+  return ok(data, answer.notCancelled.length > 0 ? { notCancelled: answer.notCancelled } : {})
+}
+
+const isEmpty = (body: unknown): boolean =>
+  body === undefined || body === null || (isObject(body) && Object.keys(body).length === 0)
+
+function refused(refusal: Refusal): Result {
+  return failure(refusal, null, refusal.code === errors.unavailable.code ? 503 : 200)
+}
+
+/** The commandId of the query: text, null where there is none, or why it is not one. An empty one is refused, not ignored. */
+function namedCommand(query: ReadonlyMap<string, string>): string | Refusal | null {
+  const commandId = query.get('commandId')
+  if (commandId === undefined) return null
+  return isCommandId(commandId) ? commandId : invalid('commandId', 'must be a decimal number of up to 19 digits')
+}
+
+function seconds(
+  query: ReadonlyMap<string, string>,
+  name: string,
+  min: number,
+  max: number,
+  absent: number,
+): number | Refusal {
+  const text = query.get(name)
+  if (text === undefined) return absent
+  const value = /^[0-9]{1,9}$/.test(text) ? Number(text) : Number.NaN
+  return value >= min && value <= max ? value : invalid(name, `must be an integer from ${min} to ${max} (seconds)`)
+}
+
+function objectBody(body: unknown): { readonly fields: ReadonlyMap<string, unknown> } | Refusal {
+  if (body === undefined) return { fields: new Map() }
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) return invalid('body', 'must be a JSON object')
+  return { fields: new Map(Object.entries(body)) }
+}
+
+function pagination(value: unknown): { readonly pageNo: number; readonly pageSize: number } | Refusal {
+  if (value === undefined || value === null) return { pageNo: 1, pageSize: PAGE_SIZE_DEFAULT }
+  if (typeof value !== 'object' || Array.isArray(value)) return invalid('pagination', 'must be an object')
+  const fields = new Map(Object.entries(value))
+  const pageNo = fields.get('pageNo') ?? 1
+  const pageSize = fields.get('pageSize') ?? PAGE_SIZE_DEFAULT
+  if (!isWhole(pageNo) || pageNo < 1) return invalid('pagination.pageNo', 'must be an integer from 1')
+  if (!isWhole(pageSize) || pageSize < 1 || pageSize > PAGE_SIZE_MAX)
+    return invalid('pagination.pageSize', `must be an integer from 1 to ${PAGE_SIZE_MAX}`)
+  if (pageNo * pageSize > Number.MAX_SAFE_INTEGER) return invalid('pagination.pageNo', 'is too large')
+  return { pageNo, pageSize }
+}
+
+const isWhole = (value: unknown): value is number => typeof value === 'number' && Number.isSafeInteger(value)

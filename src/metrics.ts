@@ -1,0 +1,99 @@
+// What Prometheus scrapes: counters that the engine and the endpoints feed. Not here: logs.
+
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { stateName } from './core/command.ts'
+import type { Engine, Observer } from './engine.ts'
+
+export class Metrics implements Observer {
+  readonly registry = new Registry()
+  readonly #batchInputs = new Histogram({
+    name: 'downlink_batch_inputs',
+    help: 'Inputs committed together',
+    buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256, 512],
+    registers: [this.registry],
+  })
+  readonly #batchSeconds = new Histogram({
+    name: 'downlink_batch_seconds',
+    help: 'From the load of a batch to its answers',
+    buckets: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5],
+    registers: [this.registry],
+  })
+  readonly #transitions = new Counter({
+    name: 'downlink_transitions_total',
+    help: 'Transitions of commands by the state they reached and why',
+    labelNames: ['to', 'reason'],
+    registers: [this.registry],
+  })
+  readonly #published = new Counter({
+    name: 'downlink_published_total',
+    help: 'Commands handed to a device connection',
+    registers: [this.registry],
+  })
+  readonly #replies = new Counter({
+    name: 'downlink_replies_total',
+    help: 'Command replies of devices: settled, late, ignored (names nothing that was sent), dropped (failed inside the server)',
+    labelNames: ['outcome'],
+    registers: [this.registry],
+  })
+  readonly #calls = new Counter({
+    name: 'downlink_http_calls_total',
+    help: 'Calls of the command API and the token service by action and code of the answer',
+    labelNames: ['action', 'code'],
+    registers: [this.registry],
+  })
+  readonly #mqtt = new Counter({
+    name: 'downlink_mqtt_events_total',
+    help: 'What happened at the MQTT endpoint: logins, refusals, protocol errors, takeovers, slow readers, foreign topics',
+    labelNames: ['event'],
+    registers: [this.registry],
+  })
+
+  constructor() {
+    collectDefaultMetrics({ register: this.registry })
+  }
+
+  /** Gauges are read from the engine at each scrape. */
+  watch(engine: Engine): void {
+    const gauge = (name: string, help: string, read: () => number): void => {
+      new Gauge({
+        name,
+        help,
+        registers: [this.registry],
+        collect() {
+          this.set(read())
+        },
+      })
+    }
+    gauge('downlink_devices_online', 'Devices connected to this node', () => engine.gauges().online)
+    gauge('downlink_waiters', 'HTTP callers waiting for instant commands', () => engine.gauges().waiters)
+    gauge('downlink_engine_pending', 'Inputs waiting for a batch', () => engine.gauges().pending)
+  }
+
+  batch(inputs: number, durationMs: number): void {
+    this.#batchInputs.observe(inputs)
+    this.#batchSeconds.observe(durationMs / 1000)
+  }
+
+  transition(event: Parameters<Observer['transition']>[0]): void {
+    // Late replies keep the state, connects have none: neither is a transition.
+    if (event.to === null || event.to === event.from) return
+    this.#transitions.inc({ to: stateName[event.to], reason: event.reason })
+  }
+
+  published(): void {
+    this.#published.inc()
+  }
+
+  reply(outcome: Parameters<Observer['reply']>[0]): void {
+    this.#replies.inc({ outcome })
+  }
+
+  /** action and code must be of fixed sets: label values are never made of input. `device`: the answer passes on a code of the device. */
+  call(action: string, code: number | 'device'): void {
+    this.#calls.inc({ action, code })
+  }
+
+  mqtt(event: string): void {
+    this.#mqtt.inc({ event })
+  }
+}

@@ -1,0 +1,89 @@
+// The house rules that a machine can hold: who may import whom, a core without clock, timer, await or chance, no file without an opening line.
+
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, it } from 'vitest'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const files = (folder: string): string[] =>
+  readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter(name => name.endsWith('.ts'))
+    .map(name => join(folder, name))
+const source = files('src')
+const read = (file: string) => readFileSync(join(root, file), 'utf8')
+
+/** Where a file belongs: its folder under src, or its own name where it stands alone. */
+const room = (file: string): string => {
+  const [, first = '', second] = file.split('/')
+  if (first === 'store') return second === 'store.ts' ? 'port' : 'store'
+  return first.replace(/\.ts$/, '')
+}
+/** the store a file belongs to: sqlite-statements.ts to sqlite */
+const storeOf = (file: string): string | undefined => /^src\/store\/(memory|sqlite|postgres)/.exec(file)?.[1]
+
+/** What each room may import of ours. A room that is not here is a new one: say what it may do. */
+const may: Record<string, readonly string[]> = {
+  core: ['core'],
+  port: ['core'],
+  store: ['core', 'port', 'store'],
+  clock: [],
+  engine: ['core', 'port', 'clock'],
+  metrics: ['core', 'engine'],
+  fleet: ['core', 'port', 'fleet'],
+  http: ['core', 'port', 'clock', 'engine', 'fleet', 'metrics', 'http'],
+  mqtt: ['core', 'port', 'clock', 'engine', 'fleet', 'mqtt'],
+  cli: ['core', 'port', 'store', 'clock', 'engine', 'metrics', 'fleet', 'http', 'mqtt', 'cli'],
+  main: ['cli'],
+}
+
+function imports(file: string): string[] {
+  return [...read(file).matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map(match => match[1] ?? '')
+}
+const target = (file: string, specifier: string): string => relative(root, resolve(root, dirname(file), specifier))
+
+describe('imports', () => {
+  it.each(source)('%s stays within its room', file => {
+    const from = room(file)
+    expect(Object.keys(may)).toContain(from)
+    for (const specifier of imports(file)) {
+      if (!specifier.startsWith('.')) {
+        if (from === 'core') expect.fail(`the core imports ${specifier}`)
+        continue
+      }
+      const to = target(file, specifier)
+      expect(may[from], `${file} imports ${to}`).toContain(room(to))
+      if (from === 'store' && storeOf(to) !== undefined)
+        expect(storeOf(to), `${file} imports another store`).toBe(storeOf(file))
+      if (!['store', 'cli'].includes(from)) expect(storeOf(to), `${file} imports a concrete store`).toBeUndefined()
+      expect(to).not.toBe('src/main.ts')
+    }
+  })
+})
+
+describe('the core', () => {
+  const forbidden = [
+    /\bDate\.now\b/,
+    /\bnew Date\(\s*\)/,
+    /\bMath\.random\b/,
+    /\bsetTimeout\b|\bsetInterval\b|\bsetImmediate\b|\bqueueMicrotask\b/,
+    /\bawait\b|\basync\b|\bPromise\b/,
+    /\bprocess\b|\bperformance\b|\bcrypto\b/,
+  ]
+  it.each(source.filter(file => room(file) === 'core'))('%s has no clock, timer, await or randomness', file => {
+    const code = read(file).replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '')
+    for (const pattern of forbidden) expect(code).not.toMatch(pattern)
+  })
+})
+
+describe('every file', () => {
+  it.each([...source, ...files('test'), ...files('bench')])('%s opens with what it is', file => {
+    expect(read(file)).toMatch(/^(#!.*\n)?\/\/ \S+/)
+  })
+  it.each(source)('%s is not longer than can be read', file => {
+    expect(read(file).split('\n').length).toBeLessThanOrEqual(650)
+  })
+  it.each(source)('%s swallows no error', file => {
+    expect(read(file)).not.toMatch(/catch\s*(\([^)]*\))?\s*\{\s*\}/)
+  })
+})
