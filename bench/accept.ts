@@ -1,11 +1,11 @@
 // Durable cached accepts per second: signed HTTP, 64 connections, SQLite with fsync, next to the same route with the memory store, in one run.
 // Not a test: machines are noisy, so the figure to quote is the ratio of medians.
 
+import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
 import { encryption, signature } from '../src/http/signature.ts'
@@ -43,7 +43,9 @@ writeFileSync(
         orgId: ORG,
         name: 'Bench',
         applications: [{ ...APP, grants: [{ resource: 'Asset', actions: ['Control'], scope: 'all' }] }],
-        models: [{ modelId: 'm', measurepoints: { Int_value: { name: { defaultValue: 'Int_value' }, dataType: 'INT' } } }],
+        models: [
+          { modelId: 'm', measurepoints: { Int_value: { name: { defaultValue: 'Int_value' }, dataType: 'INT' } } },
+        ],
         products: [{ productKey: 'pk', productSecret: 's', productName: { defaultValue: 'p' }, modelId: 'm' }],
         devices: Array.from({ length: DEVICES }, (_, i) => ({
           assetId: `a${i}`,
@@ -96,7 +98,11 @@ async function measure(store: string): Promise<Figures> {
   const agent = new Agent({ keepAlive: true, maxSockets: connections, noDelay: true })
   try {
     const at = String(Date.now())
-    const proof = JSON.stringify({ appKey: APP.appKey, timestamp: at, encryption: encryption(APP.appKey, at, APP.appSecret) })
+    const proof = JSON.stringify({
+      appKey: APP.appKey,
+      timestamp: at,
+      encryption: encryption(APP.appKey, at, APP.appSecret),
+    })
     const got = JSON.parse(await post(agent, url, '/apim-token-service/v2.0/token/get', {}, proof))
     const token: string = got.data.accessToken
     let device = 0
@@ -124,7 +130,13 @@ async function measure(store: string): Promise<Figures> {
           'apim-signature': signature(token, pairs, Buffer.from(body), timestamp, APP.appSecret),
         }
         const sentAt = performance.now()
-        const text = await post(agent, url, `/connect-service/v2.1/commands?${new URLSearchParams(params)}`, headers, body)
+        const text = await post(
+          agent,
+          url,
+          `/connect-service/v2.1/commands?${new URLSearchParams(params)}`,
+          headers,
+          body,
+        )
         if (!text.startsWith('{"code":0,')) throw new Error(`not accepted: ${text}`)
         const now = performance.now()
         if (now >= from && now < until) {
@@ -135,8 +147,8 @@ async function measure(store: string): Promise<Figures> {
     }
     await Promise.all(Array.from({ length: connections }, run))
     latenciesMs.sort((a, b) => a - b)
-    const at_ = (part: number) => latenciesMs[Math.floor(latenciesMs.length * part)] ?? Number.NaN
-    return { perSecond: accepted / seconds, p50Ms: at_(0.5), p99Ms: at_(0.99) }
+    const atPart = (part: number) => latenciesMs[Math.floor(latenciesMs.length * part)] ?? Number.NaN
+    return { perSecond: accepted / seconds, p50Ms: atPart(0.5), p99Ms: atPart(0.99) }
   } finally {
     agent.destroy()
     child.kill('SIGTERM')
@@ -148,7 +160,9 @@ const median = (of: number[]): number => [...of].sort((a, b) => a - b)[Math.floo
 
 const results: Record<'sqlite' | 'memory', Figures[]> = { sqlite: [], memory: [] }
 try {
-  console.log(`signed HTTP, cached set, ${connections} connections, ${rounds} x ${seconds} s each, load generator on the same machine`)
+  console.log(
+    `signed HTTP, cached set, ${connections} connections, ${rounds} x ${seconds} s each, load generator on the same machine`,
+  )
   for (let round = 1; round <= rounds; round++) {
     for (const name of ['sqlite', 'memory'] as const) {
       const figures = await measure(name === 'sqlite' ? `sqlite:${join(folder, `round${round}.db`)}` : 'memory:')
@@ -164,4 +178,6 @@ try {
 }
 const durable = median(results.sqlite.map(({ perSecond }) => perSecond))
 const bare = median(results.memory.map(({ perSecond }) => perSecond))
-console.log(`median  sqlite (fsync before each answer) ${durable.toFixed(0)}/s   memory ${bare.toFixed(0)}/s   ratio ${(durable / bare).toFixed(2)}`)
+console.log(
+  `median  sqlite (fsync before each answer) ${durable.toFixed(0)}/s   memory ${bare.toFixed(0)}/s   ratio ${(durable / bare).toFixed(2)}`,
+)

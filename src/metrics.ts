@@ -43,7 +43,7 @@ export class Metrics implements Observer {
   })
   readonly #mqtt = new Counter({
     name: 'downlink_mqtt_events_total',
-    help: 'What happened at the MQTT endpoint: logins, refusals, protocol errors, takeovers, slow readers, foreign topics',
+    help: 'What happened at the MQTT endpoint: logins and refusals, why connections ended, and what devices did that is odd and harmless',
     labelNames: ['event'],
     registers: [this.registry],
   })
@@ -52,8 +52,8 @@ export class Metrics implements Observer {
     collectDefaultMetrics({ register: this.registry })
   }
 
-  /** Gauges are read from the engine at each scrape. */
-  watch(engine: Engine): void {
+  /** Gauges are read at each scrape. `sockets`: open connections of the MQTT endpoint, those included that have not logged in. */
+  watch(engine: Engine, sockets: () => number): void {
     const gauge = (name: string, help: string, read: () => number): void => {
       new Gauge({
         name,
@@ -65,6 +65,7 @@ export class Metrics implements Observer {
       })
     }
     gauge('downlink_devices_online', 'Devices connected to this node', () => engine.gauges().online)
+    gauge('downlink_mqtt_sockets', 'Open MQTT connections, logged in or not', sockets)
     gauge('downlink_waiters', 'HTTP callers waiting for instant commands', () => engine.gauges().waiters)
     gauge('downlink_engine_pending', 'Inputs waiting for a batch', () => engine.gauges().pending)
   }

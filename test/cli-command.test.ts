@@ -8,7 +8,7 @@ import { CallFailed, Client } from '../src/cli/client.ts'
 import { readServeConfig } from '../src/cli/config.ts'
 import { startServer } from '../src/cli/serve.ts'
 import { PAGE_SIZE_MAX } from '../src/core/limits.ts'
-import { Program, runHere } from './cli-program.ts'
+import { Program, runHere } from './rig/program.ts'
 import { APP, fleetFile, ORG, PRODUCT, READER, type Rig, startRig, TestDevice } from './rig/server.ts'
 
 const ID = '[0-9]{19}'

@@ -6,7 +6,7 @@ import { cpSync, existsSync, mkdtempSync, readdirSync, symlinkSync } from 'node:
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { Program, Running, root } from './cli-program.ts'
+import { Program, Running, root } from './rig/program.ts'
 
 let program: Program
 beforeAll(() => {

@@ -11,7 +11,7 @@ import { State } from '../src/core/command.ts'
 import { SIMULATED_PACKET_MAX_BYTES } from '../src/core/limits.ts'
 import { parseModel } from '../src/core/model.ts'
 import { checkValue, type Definition } from '../src/core/value.ts'
-import { Program, runHere } from './cli-program.ts'
+import { Program, runHere } from './rig/program.ts'
 import { fleetFile, PRODUCT, type Rig, startRig } from './rig/server.ts'
 
 let rig: Rig

@@ -9,7 +9,7 @@ import { subcommands } from '../src/cli/dispatch.ts'
 import { helpOf, overview } from '../src/cli/help.ts'
 import { shortLine } from '../src/cli/log.ts'
 import { printable, table } from '../src/cli/terminal.ts'
-import { Program, root, runHere } from './cli-program.ts'
+import { Program, root, runHere } from './rig/program.ts'
 
 let program: Program
 beforeAll(() => {

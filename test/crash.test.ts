@@ -3,8 +3,8 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { Program } from './cli-program.ts'
 import { type ServerProcess, spawnServer } from './rig/process.ts'
+import { Program } from './rig/program.ts'
 import { APP, Application, type DeviceCalls, fleetFile, TestDevice } from './rig/server.ts'
 
 const DEVICES = 20
@@ -100,8 +100,8 @@ describe('SIGTERM', () => {
     await device.connected()
     const seed = app.on({ assetId: 'oxWwM9i5' })
     const waiting = seed.set(1, { pendingTtl: '0', timeout: '30' })
-    const cached = await seed.set(2)
     await device.count(1)
+    const cached = await seed.set(2)
     const code = server.stop()
     const answer = await waiting
     expect(answer).toMatchObject({ status: 503, code: 99503, data: { state: 4 } })

@@ -2,10 +2,12 @@
 
 import { describe, expect, it } from 'vitest'
 import { State } from '../src/core/command.ts'
+import { Ids } from '../src/core/ids.ts'
 import { ENGINE_QUEUE_MAX, PURGE_EVERY_MS, WAITERS_MAX } from '../src/core/limits.ts'
 import type { Accepted } from '../src/engine.ts'
 import { openMemory } from '../src/store/memory.ts'
 import type { Batch, Store } from '../src/store/store.ts'
+import { ManualClock } from './rig/clock.ts'
 import { newCommand, RecordingLink, type Rig, rig } from './rig/engine.ts'
 
 const instant = (over = {}) => newCommand({ pendingTtlS: 0, ...over })
@@ -102,6 +104,27 @@ describe('batches', () => {
     expect((await r.store.search(r.devices[1]!, null, 0, 10)).total).toBe(0)
   })
 
+  it('let an input whose decision throws fail alone', async () => {
+    const ids = new Ids(0, null)
+    const next = ids.next.bind(ids)
+    let first: string | null = null
+    // An id that does not grow is a bug that the rules must catch, not the store.
+    ids.next = (now, floor) => {
+      first ??= next(now, floor)
+      return first
+    }
+    const r = await rig(2, { ids })
+    const [good, bad, other] = await Promise.all([
+      r.engine.enqueue(r.devices[0]!, newCommand(), false),
+      r.engine.enqueue(r.devices[0]!, newCommand(), false),
+      r.engine.cancel(r.devices[0]!, null, 'me'),
+    ])
+    expect(good.ok).toBe(true)
+    expect(bad).toMatchObject({ ok: false, code: 99500 })
+    expect(other.ok && other.cancelled).toHaveLength(1)
+    expect(r.logged).toContain('decision failed')
+  })
+
   it('let a waiting caller whose input fails go, and count the place free again', async () => {
     const store = memoryWith(() => ({ load: () => Promise.reject(new Error('no disk')) }))
     const r = await rig(1, { store })
@@ -148,12 +171,12 @@ describe('batches', () => {
     const r = await rig()
     const { command } = await accepted(r)
     await r.advance(0)
-    const slow = await rig(1, { store: r.store, ids: new (await import('../src/core/ids.ts')).Ids(0, command.id) })
-    const behind = new (await import('./rig/clock.ts')).ManualClock(r.clock.now() - 60_000)
+    const slow = await rig(1, { store: r.store, ids: new Ids(0, command.id) })
+    const behind = new ManualClock(r.clock.now() - 60_000)
     const late = await rig(1, {
       store: r.store,
       clock: behind,
-      ids: new (await import('../src/core/ids.ts')).Ids(0, command.id),
+      ids: new Ids(0, command.id),
     })
     expect(await late.engine.enqueue(late.devices[0]!, newCommand(), false)).toMatchObject({ ok: false, code: 99503 })
     expect((await slow.engine.enqueue(slow.devices[0]!, newCommand(), false)).ok).toBe(true)

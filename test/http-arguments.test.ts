@@ -4,7 +4,6 @@
 import { describe, expect, it } from 'vitest'
 import { Contract, cancel, get, invoke, search, set } from './rig/contract.ts'
 import { expectRefused } from './rig/http.ts'
-import { jsonOf, rawCall, request } from './rig/raw.ts'
 import { ORG, PRODUCT } from './rig/server.ts'
 
 const contract = new Contract()
@@ -97,26 +96,11 @@ describe.each([
   })
 
   it.each(["a1' or '1'='1", 'A1', 'a1\0', 'a1;drop table command', 'a1,a2', '*', '%', 'ä'.repeat(300)])(
-    'does not know the device %s',
+    'does not know the device %j',
     async assetId => {
       await contract.refused(params, { assetId }, 'device not found', 99404)
     },
   )
-
-  it('takes a device by either name, or by both where they agree', async () => {
-    const known = async (changes: Record<string, string | undefined>) => {
-      const params = { ...search, ...changes } as Params
-      const { code, pagination } = await contract.call(params, changes)
-      expect({ code, total: pagination?.totalSize }).toEqual({ code: 0, total: 2 })
-    }
-    await known({ assetId: 'a1' })
-    await known({ assetId: undefined, productKey: PRODUCT, deviceKey: 'd1' })
-    await known({ assetId: '', productKey: PRODUCT, deviceKey: 'd1' })
-    await known({ assetId: 'a1', productKey: PRODUCT, deviceKey: 'd1' })
-    await known({ assetId: 'a1', productKey: PRODUCT })
-    await known({ assetId: 'a1', deviceKey: 'd1', productKey: ' ' })
-    await known({ assetId: ' a1 ' })
-  })
 
   it('refuses a name that comes twice, even with the same value', async () => {
     const query = new URLSearchParams(params).toString()
@@ -130,15 +114,9 @@ describe.each([
       'assetId+=a2',
       '%61ssetId=a2',
     ]) {
-      const signed = await rig.app.sign(`${query}&${again}`, '')
-      const method = params.action === 'get' ? 'GET' : 'POST'
-      const answer = await rawCall(rig.server.httpUrl, request(method, signed.path, signed.headers))
+      const answer = await contract.raw('POST', `${query}&${again}`)
       const name = /commandId|x|action|orgId|assetId/.exec(decodeURIComponent(again))?.[0] ?? ''
-      expectRefused(
-        { ...jsonOf(answer), status: answer.status },
-        99400,
-        `Invalid Argument ${name}:is given more than once`,
-      )
+      expectRefused(answer, 99400, `Invalid Argument ${name}:is given more than once`)
     }
   })
 
@@ -169,11 +147,24 @@ describe.each([
 
   it('refuses what is no percent-encoded UTF-8', async () => {
     for (const broken of ['x=%', 'x=%zz', 'x=%ff', '%80=1', 'x=%ed%a0%80']) {
-      const { headers } = await rig.app.sign(params)
-      const path = `/connect-service/v2.1/commands?${new URLSearchParams(params)}&${broken}`
-      const answer = await rawCall(rig.server.httpUrl, request('POST', path, headers))
-      expectRefused({ ...jsonOf(answer), status: answer.status }, 99400, 'not valid percent-encoded UTF-8')
+      const answer = await contract.raw('POST', `${new URLSearchParams(params)}&${broken}`)
+      expectRefused(answer, 99400, 'not valid percent-encoded UTF-8')
     }
+  })
+})
+
+describe('a device', () => {
+  it.each([
+    [{ assetId: 'a1' }],
+    [{ productKey: PRODUCT, deviceKey: 'd1' }],
+    [{ assetId: '', productKey: PRODUCT, deviceKey: 'd1' }],
+    [{ assetId: 'a1', productKey: PRODUCT, deviceKey: 'd1' }],
+    [{ assetId: 'a1', productKey: PRODUCT }],
+    [{ assetId: 'a1', deviceKey: 'd1', productKey: ' ' }],
+    [{ assetId: ' a1 ' }],
+  ])('is named by %j', async names => {
+    const { code, pagination } = await contract.call({ action: 'search', orgId: ORG, ...names })
+    expect({ code, total: pagination?.totalSize }).toEqual({ code: 0, total: 2 })
   })
 })
 
@@ -207,7 +198,7 @@ describe('commandId', () => {
     '1\0',
     '1,2',
   ]
-  it.each(notOne)('"%s" is none, for get and for cancel', async commandId => {
+  it.each(notOne)('%j is none, for get and for cancel', async commandId => {
     await contract.refused(get, { commandId }, 'Invalid Argument commandId:must be a decimal number of up to 19 digits')
     await contract.refused(
       cancel,
@@ -240,10 +231,8 @@ describe('commandId', () => {
   it('in the body of a cancel does not cancel all instead', async () => {
     for (const body of [{ commandId: contract.queued[0] }, [contract.queued[0]], contract.queued[0], 0]) {
       for (const method of ['POST', 'GET']) {
-        const text = JSON.stringify(body)
-        const signed = await rig.app.sign(cancel, text)
-        const answer = await rawCall(rig.server.httpUrl, request(method, signed.path, signed.headers, text))
-        expectRefused({ ...jsonOf(answer), status: answer.status }, 99400, 'Invalid Argument body:cancel takes no body')
+        const answer = await contract.raw(method, cancel, JSON.stringify(body))
+        expectRefused(answer, 99400, 'Invalid Argument body:cancel takes no body')
       }
     }
     for (const body of ['', '{}', 'null']) {

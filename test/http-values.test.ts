@@ -8,7 +8,7 @@ import { expectRefused } from './rig/http.ts'
 const contract = new Contract()
 
 describe('measurepointId and serviceId', () => {
-  it.each(['a b', 'a/b', '+', '#', 'ä', 'x'.repeat(65), '$SYS/x', 'a\0', "a'b"])('"%s" is malformed', async id => {
+  it.each(['a b', 'a/b', '+', '#', 'ä', 'x'.repeat(65), '$SYS/x', 'a\0', "a'b"])('%j is malformed', async id => {
     await contract.refused(
       set,
       { measurepointId: id },
@@ -18,7 +18,7 @@ describe('measurepointId and serviceId', () => {
     await contract.refused(set, { assetId: 'free1', measurepointId: id }, 'Invalid Argument measurepointId')
   })
 
-  it.each([undefined, '', ' '])('"%s" is missing', async id => {
+  it.each([undefined, '', ' '])('%j is missing', async id => {
     await contract.refused(set, { measurepointId: id }, 'Invalid Argument measurepointId:measurepointId is missing')
     await contract.refused(invoke, { serviceId: id }, 'Invalid Argument serviceId:serviceId is missing')
   })
@@ -105,11 +105,9 @@ describe('a value that does not fit its type', () => {
     await calls.cancel()
   })
 
-  it('is refused among the inputs of a service; a default is filled in', async () => {
-    contract.stores = true
-    const calls = contract.on('t1')
+  it('is refused among the inputs of a service', async () => {
     const bad = async (inputData: unknown, serviceId: string, says: string) => {
-      const answer = await calls.invoke(inputData, { pendingTtl: '600' }, serviceId)
+      const answer = await contract.on('t1').invoke(inputData, { pendingTtl: '600' }, serviceId)
       expectRefused(answer, 99400, 'Invalid Argument inputData:')
       expect(answer.msg).toContain(says)
     }
@@ -120,8 +118,14 @@ describe('a value that does not fit its type', () => {
     await bad({ n: 1, m: 1 }, 'needy', 'has no "m"')
     await bad([1], 'needy', 'must be an object of inputs')
     await bad('x', 'plain', 'must be an object of inputs')
-    const { data } = await calls.invoke({ n: null }, { pendingTtl: '600' }, 'defaulted')
-    expect((await calls.get(data.commandId)).data.inputData).toEqual({ n: 7 })
+  })
+
+  it('is none where a required input has a default: that is filled in', async () => {
+    contract.stores = true
+    for (const inputData of [undefined, {}, { n: null }]) {
+      const { data } = await contract.on('t1').invoke(inputData, { pendingTtl: '600' }, 'defaulted')
+      expect((await contract.on('t1').get(data.commandId)).data.inputData).toEqual({ n: 7 })
+    }
   })
 })
 
@@ -143,7 +147,7 @@ describe('pendingTtl and timeout', () => {
     '1 2',
     '1;2',
   ]
-  it.each(odd)('"%s" is no number of seconds', async text => {
+  it.each(odd)('%j is no number of seconds', async text => {
     for (const params of [set, invoke]) {
       await contract.refused(
         params,
@@ -173,7 +177,7 @@ describe('pendingTtl and timeout', () => {
     ['1', '1', 1, 1],
     [' 0010 ', '007', 10, 7],
     ['600', undefined, 600, 30],
-  ])('pendingTtl "%s" and timeout "%s" are %d and %d', async (pendingTtl, timeout, ttl, wait) => {
+  ])('pendingTtl %j and timeout %j are %d and %d', async (pendingTtl, timeout, ttl, wait) => {
     contract.stores = true
     const calls = contract.on('a3')
     const { data } = await contract.call(set, { assetId: 'a3', pendingTtl, timeout })

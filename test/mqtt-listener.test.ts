@@ -819,6 +819,24 @@ describe('listening', () => {
   })
 })
 
+describe('a large answer', () => {
+  it('is taken up to the bound of a packet, whatever the chunks', async () => {
+    const rig = await start()
+    const deviceId = await rig.id('d1')
+    const commandId = await rig.enqueue(deviceId, { kind: Kind.invoke, identifier: 'reboot', inputJson: '{}' })
+    const device = await rig.rawDevice('d1')
+    await device.listen('d1')
+    const command = await device.next('publish')
+    const data = { text: 'x'.repeat(PACKET_MAX_BYTES - 300) }
+    device.reply(command, 5, { data })
+    await device.next('puback')
+    expect((await rig.store.command(deviceId, commandId))?.body.outputJson).toBe(JSON.stringify(data))
+    device.reply(command, 6, { data: { text: 'x'.repeat(PACKET_MAX_BYTES) } })
+    await device.closed
+    expect(rig.count('packet too large')).toBe(1)
+  })
+})
+
 describe('many answers at once', () => {
   it('are acknowledged in order, though no more than a bounded number wait for their commit', async () => {
     const rig = await start()

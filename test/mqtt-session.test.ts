@@ -378,12 +378,15 @@ describe('a reply', () => {
 
   it('stops the reading while too many wait for their commit, and time does not count meanwhile', () => {
     const session = ready({ keepAliveS: 10, receiveMaximum: 1 })
-    published(session, 999, T)
+    const window = published(session, 999, T)
     for (let n = 1; n <= UPLINK_PENDING_MAX; n++) {
       expect(session.reads).toBe(true)
       session.receive(replyTo(n), T)
     }
     expect(session.reads).toBe(false)
+    // A command goes out meanwhile: that nothing was heard since says nothing about the device.
+    session.receive(puback(window), T)
+    published(session, 1_000, T)
     expect(session.presence().silent).toBe(false)
     expect(session.wakeAt()).toBe(Number.POSITIVE_INFINITY)
     expect(session.tick(T + 100_000).close).toBeNull()

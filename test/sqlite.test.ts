@@ -21,7 +21,7 @@ import { openSqlite } from '../src/store/sqlite.ts'
 import { CannotOpen } from '../src/store/sqlite-file.ts'
 import { statements } from '../src/store/sqlite-statements.ts'
 import type { Store } from '../src/store/store.ts'
-import { addDevices, asSent, changeOf, commit, created, id, inserted, loadOne, put, T0 } from './rig/store.ts'
+import { addDevices, asSent, changeOf, commit, created, id, inserted, loadOne, ORG, put, T0 } from './rig/store.ts'
 
 let folder: string
 let file: string
@@ -327,6 +327,18 @@ describe('the schema', () => {
       left = db.prepare('select key from idempotency').all()
     })
     expect(left).toEqual([{ key: 'good' }])
+  })
+
+  test('a fleet whose writing fails half-way leaves nothing behind', async () => {
+    await open().close()
+    raw(db => db.exec("create trigger full before insert on device begin select raise(abort, 'disk full'); end"))
+    const store = open()
+    await expect(addDevices(store, 'a1')).rejects.toThrow(/disk full/)
+    expect(await store.organization(ORG)).toBeNull()
+    expect(await store.product('pk1')).toBeNull()
+    await store.close()
+    raw(db => db.exec('drop trigger full'))
+    expect(await addDevices(open(), 'a1')).toHaveLength(1)
   })
 
   test('every commit is numbered in the row of its node, stale or not', async () => {

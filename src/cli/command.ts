@@ -3,7 +3,7 @@
 
 import { isCommandId, isKey, State, stateName } from '../core/command.ts'
 import { authErrors, errors } from '../core/errors.ts'
-import { isObject, parseJson } from '../core/json.ts'
+import { isJson, isObject, parseJson } from '../core/json.ts'
 import {
   LIST_LIMIT_DEFAULT,
   PAGE_SIZE_MAX,
@@ -257,16 +257,6 @@ function readOrder(given: Given<NameOf<typeof sendSpec>>): { query: Record<strin
   if (parsed?.ok === false) given.problem('input', parsed.message)
   else if (parsed !== null && !isObject(parsed.value)) given.problem('input', 'must be a JSON object of inputs')
   return { query: { action: 'invokeService', serviceId: invoke ?? '' }, body: `{"inputData":${input ?? '{}'}}` }
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text)
-    return true
-  } catch (error) {
-    if (error instanceof SyntaxError) return false
-    throw error
-  }
 }
 
 function readCommandId(given: Given<string>): string {

@@ -98,7 +98,6 @@ async function start(
     retentionMs: config.retentionDays * 86_400_000,
     defer: run => void setImmediate(run),
   })
-  metrics.watch(engine)
   undo.push(() => engine.stop())
   await engine.start()
 
@@ -107,6 +106,7 @@ async function start(
   const { readyAfterMs } = config
   const mqtt = new MqttListener({ engine, fleet, clock, log, readyAfterMs, count: event => metrics.mqtt(event) })
   undo.push(() => mqtt.stop())
+  metrics.watch(engine, () => mqtt.gauges().sockets)
   const plain = await mqtt.listen(config.mqtt.host, config.mqtt.port)
   const mqttUrl = url('mqtt', plain.host, plain.port)
   const mqttsUrl = await listenTls(config, mqtt)

@@ -148,3 +148,13 @@ function decimal(literal: string): { readonly digits: string; readonly exponent:
   while (end > start && digits.charAt(end - 1) === '0') end -= 1
   return { digits: digits.slice(start, end), exponent: Number(power) - fraction.length + (digits.length - end) }
 }
+
+/** Whether the platform can read it at all, however strictly {@link parseJson} then judges it. */
+export function isJson(text: string): boolean {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 import type { Clock } from '../clock.ts'
 import { authErrors, errors, invalid, type Refusal, refuse } from '../core/errors.ts'
-import { parseJson } from '../core/json.ts'
+import { isJson, parseJson } from '../core/json.ts'
 import {
   CONNECTIONS_CHECK_MS,
   HEADERS_WAIT_MS,
@@ -239,16 +239,6 @@ function readBody(body: unknown): { ok: true; value: unknown } | { ok: false; re
   if (parsed.ok) return parsed
   // JSON that would be rounded, or is nested too deep, was read: then it is an argument that is wrong, and the caller looks at the code.
   return { ok: false, result: isJson(text) ? failure(parsed) : unreadable(parsed.message) }
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text)
-    return true
-  } catch (error) {
-    if (error instanceof SyntaxError) return false
-    throw error
-  }
 }
 
 const unreadable = (why: string): Result =>

@@ -310,6 +310,7 @@ export class Connection implements Link {
       }
       if (uplink === null || this.#phase !== open) return
       this.#carryOut(open, open.machine.committed(uplink, this.#endpoint.clock.now()))
+      this.#resume(open)
       this.#closeIfDone(open)
     })
   }

@@ -37,7 +37,8 @@ export class Framer {
       this.#own = false
       return
     }
-    if (!this.#own || this.#held.length - this.#end < chunk.length) this.#grow(chunk.length)
+    // A chunk that is not our own has no room behind its end.
+    if (this.#held.length - this.#end < chunk.length) this.#grow(chunk.length)
     chunk.copy(this.#held, this.#end)
     this.#end += chunk.length
   }

@@ -312,7 +312,7 @@ class MemoryStore implements Store {
 
   async setSecretCheck(value: string): Promise<void> {
     assertNoNul({ value })
-    this.#secretCheck = value
+    this.#secretCheck ??= value
   }
 
   // --- tokens ----------------------------------------------------------------------------------------------------

@@ -84,7 +84,8 @@ export const statements = {
   /** After all devices are in, because a file may list a gateway after its sub-devices. */
   setGateway: 'update device set gateway_id = (select g.id from device g where g.asset_id = ?) where asset_id = ?',
   setting: 'select value from setting where key = ?',
-  putSetting: 'insert into setting (key, value) values (?, ?) on conflict (key) do update set value = excluded.value',
+  /** the first value stays */
+  addSetting: 'insert into setting (key, value) values (?, ?) on conflict (key) do nothing',
 
   // --- tokens ----------------------------------------------------------------------------------------------------
   token: 'select app_key, expire_at from token where access_token = ?',

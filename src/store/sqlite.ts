@@ -338,7 +338,7 @@ class SqliteStore implements Store {
 
   async setSecretCheck(value: string): Promise<void> {
     assertNoNul({ value })
-    this.#sql.putSetting.run(SECRET_CHECK, value)
+    this.#sql.addSetting.run(SECRET_CHECK, value)
   }
 
   // --- tokens ----------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 // The store port: what the engine, the fleet and the reads need from durable storage, as data. Implementations: memory.ts (the reference), sqlite.ts.
 // Nothing here decides. All instants are epoch ms and come in as arguments; no statement asks the database for the time.
+// Text with a NUL character is refused where it is written (JSON text writes it as an escape) and names nothing where it is looked up.
 
 import type { Command, CommandBody, State } from '../core/command.ts'
 import type { Outcome, Queue, QueueEvent } from '../core/queue.ts'
@@ -9,7 +10,10 @@ export interface DeviceChange {
   /** the queue as it shall be, its `version` still the loaded one: the guard */
   readonly queue: Queue
   readonly inserts: readonly { readonly command: Command; readonly body: CommandBody }[]
-  /** Rows that existed, with the state they had when loaded: each must still have it, or the whole batch is refused as a bug. */
+  /**
+   * Rows that existed, with the state they had when loaded: each must still have it, or the whole batch is refused as a bug. Of a row on record
+   * only state, deadlineAt, sentAt, settledAt, sentSession, code and lateReplies are written; the rest never changes.
+   */
   readonly updates: readonly { readonly command: Command; readonly from: State }[]
   readonly outcomes: readonly Outcome[]
   readonly events: readonly QueueEvent[]
@@ -44,7 +48,7 @@ export type Condition =
   | { readonly op: 'created'; readonly from: number | null; readonly to: number | null }
   /**
    * The name in `locale` (null = any of its names; 'default' = defaultValue; a locale without a name falls back to defaultValue)
-   * contains `text`, ignoring case, or with `exact` equals it.
+   * contains `text`, ignoring case, or with `exact` equals it to the letter.
    */
   | { readonly op: 'name'; readonly locale: string | null; readonly text: string; readonly exact: boolean }
 
@@ -68,9 +72,12 @@ export interface CommandStore {
   command(deviceId: number, commandId: string): Promise<StoredCommand | null>
   /** Newest first. total counts all matches. */
   search(deviceId: number, condition: Condition | null, offset: number, limit: number): Promise<SearchPage>
-  /** One command's events in order; or, with null, the device's last `limit` events in order. */
+  /** The last `limit` events, in order: of one command, or with null of the device. */
   events(deviceId: number, commandId: string | null, limit: number): Promise<QueueEvent[]>
-  /** Deletes final commands settled before `before`, with their bodies and events, and session events as old; at most `limit` commands. Returns how many. */
+  /**
+   * Deletes final commands settled before `before`, oldest first, with their bodies and events; then session events as old. At most `limit` of
+   * both together. Returns how many: `limit` means that there may be more. The version of each device that loses a command is raised.
+   */
   purge(before: number, limit: number): Promise<number>
   /** Commands by state over the whole store, for metrics. */
   countByState(): Promise<Map<State, number>>
@@ -161,6 +168,7 @@ export interface Registry {
   applyFleet(rows: FleetRows, now: number): Promise<void>
   /** Check value of the key that encrypts secrets; null on a store that has none yet. */
   secretCheck(): Promise<string | null>
+  /** The first value stays: of two processes that start on a new store at once, one finds the other's. */
   setSecretCheck(value: string): Promise<void>
 }
 
@@ -172,12 +180,12 @@ export interface Tokens {
   saveToken(accessToken: string, appKey: string, expireAt: number): Promise<void>
   /** False if this value was used before; true, and it is recorded until expireAt. */
   useEncryption(encryption: string, expireAt: number): Promise<boolean>
-  /** Forgets what expired before `now`. */
+  /** Forgets what expired before `now`: tokens, used encryptions, kept answers of repeated calls. */
   purgeTokens(now: number): Promise<void>
 }
 
 export interface Store extends CommandStore, Registry, Tokens {
-  /** The node's high-water mark, and the floor of its clock (0 on a new store). */
+  /** The node's high-water mark, and the floor of its clock: the latest of any node, 0 on a new store. */
   node(nodeNo: number): Promise<{ readonly lastCommandId: string | null; readonly clockFloor: number }>
   /** Resolves if the store answers. */
   ping(): Promise<void>

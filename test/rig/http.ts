@@ -137,6 +137,8 @@ export interface AppRig {
 export interface AppRigOptions extends Partial<Pick<AppOptions, 'auth' | 'log'>> {
   readonly startAt?: number
   readonly store?: Store
+  /** the largest id that this node gave before */
+  readonly lastCommandId?: string
   /** touches the server before it listens */
   readonly before?: (fastify: FastifyInstance) => void
 }
@@ -145,14 +147,14 @@ const quiet: Log = { info: () => undefined, warn: () => undefined, error: () => 
 
 /** The HTTP app on a real socket with a real engine behind it; the clock stands still until the test moves it. */
 export async function startApp(options: AppRigOptions = {}): Promise<AppRig> {
-  const { startAt, store = openMemory(), before, auth = 'signature', log = quiet } = options
+  const { startAt, store = openMemory(), lastCommandId = null, before, auth = 'signature', log = quiet } = options
   const clock = new ManualClock(startAt)
   const fleet = new Fleet(store, new Secrets(randomKey()))
   const parsed = parseFleetFile(httpFleet(), 'fleet.json')
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems))
   await fleet.apply(parsed.file, clock.now())
   const metrics = new Metrics()
-  const ids = new Ids(0, null)
+  const ids = new Ids(0, lastCommandId)
   const defer = (run: () => void) => void setImmediate(run)
   const engine = new Engine({
     store,

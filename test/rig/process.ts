@@ -1,6 +1,6 @@
 // The built server as a process of its own, with its addresses: for crashes, signals and exit codes.
 
-import type { Program, Running } from '../cli-program.ts'
+import type { Program, Running } from './program.ts'
 
 export interface ServerProcess {
   readonly httpUrl: string

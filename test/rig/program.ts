@@ -5,10 +5,10 @@ import { once } from 'node:events'
 import { copyFileSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { dispatch } from '../src/cli/dispatch.ts'
-import type { Terminal } from '../src/cli/terminal.ts'
+import { dispatch } from '../../src/cli/dispatch.ts'
+import type { Terminal } from '../../src/cli/terminal.ts'
 
-export const root = resolve(import.meta.dirname, '..')
+export const root = resolve(import.meta.dirname, '../..')
 
 export interface Ended {
   readonly code: number | null
