@@ -107,11 +107,7 @@ describe('nonsense', () => {
     })
     .chain(fixed => fc.array(fc.tuple(name, text), { maxLength: 3 }).map(more => [...Object.entries(fixed), ...more]))
     .chain(pairs => fc.shuffledSubarray(pairs, { minLength: pairs.length }))
-    .map(pairs =>
-      pairs
-        .map(([key, value]) => `${encodeURIComponent(key)}=${encodeURIComponent(value)}`)
-        .join('&'),
-    )
+    .map(pairs => pairs.map(([key, value]) => `${encodeURIComponent(key)}=${encodeURIComponent(value)}`).join('&'))
   const tail = fc.oneof(fc.constant(''), fc.stringMatching(/^&[\x21-\x7e]{0,30}$/))
   const noInteger = fc.oneof(
     fc.double().filter(value => !Number.isInteger(value)),
