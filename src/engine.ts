@@ -228,11 +228,12 @@ export class Engine {
 
   /**
    * Makes the durable state of a device what it is at this instant, before it is read: where something is due, a tick is applied first.
-   * So a final state, once shown, is never taken back.
+   * So a final state, once shown, is never taken back. A refusal means that this failed, and that nothing may be read.
    */
-  async settleDue(deviceId: number): Promise<void> {
+  async settleDue(deviceId: number): Promise<{ readonly ok: true } | Refusal> {
     const [queue] = await this.#options.store.load([{ deviceId, commandIds: [] }])
-    if (queue && isDue(queue, this.#options.clock.now())) await this.apply(deviceId, { type: 'tick' })
+    const due = queue && isDue(queue, this.#options.clock.now())
+    return due ? this.apply(deviceId, { type: 'tick' }) : { ok: true }
   }
 
   #submit<A extends Answers[keyof Answers] | Accepted>(
@@ -396,7 +397,14 @@ export class Engine {
     const answers = work.done.map(({ entry, answer }) => ({ entry, answer: this.#accepted(entry, answer) }))
     for (const { entry, answer } of answers)
       if (entry.link && answer.ok && 'session' in answer) this.#attach(work.deviceId, answer.session, entry.link)
-    for (const effect of work.effects) this.#effect(work, effect, inputs)
+    for (const effect of work.effects) {
+      try {
+        this.#effect(work, effect, inputs)
+      } catch (error) {
+        // A bug in one link must neither take the others' answers with it nor stop the engine. What it was to send stays sent: some of it may have left.
+        this.#options.log.error({ err: error, deviceId: work.deviceId, effect: effect.type }, 'effect failed')
+      }
+    }
     for (const event of work.events) this.#options.observer.transition(event)
     for (const command of work.queue.open) if (work.rows.has(command.id)) this.#stillOpen(command)
     for (const { entry, answer } of answers) this.#answer(entry, answer)

@@ -236,6 +236,22 @@ describe('delivery', () => {
     expect(await answer.settlement).toMatchObject({ command: { state: State.failed, code: 11810 } })
   })
 
+  it('survives a link that throws: the command stays sent until its deadline, others go on', async () => {
+    const r = await rig(2)
+    const broken = new RecordingLink()
+    broken.publish = () => {
+      throw new Error('a bug in the endpoint')
+    }
+    await connect(r, broken)
+    const { link } = await connect(r, new RecordingLink(), 1)
+    const [a, b] = await Promise.all([accepted(r), accepted(r, newCommand(), false, 1)])
+    expect(r.logged).toContain('effect failed')
+    expect(link.published).toHaveLength(1)
+    expect([await stateOf(r, a.command.id), await stateOf(r, b.command.id, 1)]).toEqual([State.sent, State.sent])
+    await r.advance(30_000)
+    expect(await stateOf(r, a.command.id)).toBe(State.timedOut)
+  })
+
   it('does not publish when the deadline passed on the way to the socket', async () => {
     const r = await rig()
     const { link } = await connect(r)
@@ -314,7 +330,19 @@ describe('time', () => {
     await late.clock.advance(5_001, async () => undefined)
     await late.engine.settleDue(late.devices[0]!)
     expect(await stateOf(r, command.id)).toBe(State.expired)
-    await late.engine.settleDue(late.devices[0]!)
+    expect(await late.engine.settleDue(late.devices[0]!)).toEqual({ ok: true })
+  })
+
+  it('is not read where it cannot be applied', async () => {
+    const store = memoryWith(inner => ({
+      commit: batch =>
+        batch.changes.some(change => change.updates.length > 0) ? Promise.reject(new Error('no')) : inner.commit(batch),
+    }))
+    const r = await rig(1, { store })
+    const { command } = await accepted(r, newCommand({ pendingTtlS: 5 }))
+    await r.clock.advance(5_000, async () => undefined)
+    expect(await r.engine.settleDue(r.devices[0]!)).toMatchObject({ ok: false, code: 99500 })
+    expect(await stateOf(r, command.id)).toBe(State.created)
   })
 
   it('tries a sweep again that failed', async () => {

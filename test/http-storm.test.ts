@@ -15,7 +15,7 @@ describe('64 connections that set as fast as they can', () => {
 
   it('are all answered; every id is new, grows within its device, and is found by search', async () => {
     const devices = ['a1', 'a2', 'a3', 'a4']
-    const EACH = 12
+    const EACH = 8
     const one = async (n: number): Promise<{ assetId: string; ids: string[] }> => {
       const assetId = devices[n % devices.length]!
       const connection = new RawConnection(rig.server.httpUrl)
@@ -31,24 +31,22 @@ describe('64 connections that set as fast as they can', () => {
       connection.destroy()
       return { assetId, ids }
     }
-    await rig.app.getToken().then(token => (rig.app.token = token))
+    rig.app.token = await rig.app.getToken()
     const done = await Promise.all(Array.from({ length: 64 }, (_, n) => one(n)))
     const all = done.flatMap(({ ids }) => ids)
     expect(new Set(all).size).toBe(64 * EACH)
     // A caller who waits for each answer sees its own ids grow.
     for (const { ids } of done) expect(ids).toEqual([...ids].sort())
     for (const assetId of devices) {
-      const accepted = done.flatMap(caller => (caller.assetId === assetId ? caller.ids : []))
-      const { data, pagination } = await rig.app.on({ assetId }).search({ pagination: { pageNo: 1, pageSize: 200 } })
-      expect(pagination.totalSize).toBe(accepted.length)
-      expect(data.map((command: { commandId: string }) => command.commandId)).toEqual(accepted.sort().reverse())
+      const accepted = done.flatMap((caller, n) =>
+        caller.assetId === assetId ? caller.ids.map((commandId, i) => ({ commandId, inputData: n * EACH + i })) : [],
+      )
+      const newestFirst = accepted.sort((a, b) => (a.commandId < b.commandId ? 1 : -1))
+      const page = { pageNo: 1, pageSize: 200 }
+      const found = await rig.app.on({ assetId }).search({ pagination: page, projection: ['commandId', 'inputData'] })
+      expect(found.pagination.totalSize).toBe(accepted.length)
+      expect(found.data).toEqual(newestFirst)
     }
-    const values = await Promise.all(
-      all.map(
-        async (id, i) => (await rig.app.on({ assetId: done[Math.floor(i / EACH)]!.assetId }).get(id)).data.inputData,
-      ),
-    )
-    expect(values).toEqual(Array.from({ length: 64 * EACH }, (_, i) => i))
   })
 
   it('that cancel the same commands report each of them exactly once', async () => {

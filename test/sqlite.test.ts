@@ -167,6 +167,13 @@ describe('the owner of the file', () => {
     await put(store, device, created(id(ids.length + 1)))
   })
 
+  test.skipIf(!existsSync('/proc/self'))(
+    'a folder that takes no entries is refused, not tried for ever (needs /proc)',
+    () => {
+      expect(() => openSqlite('/proc/downlink/x.db')).toThrow(CannotOpen)
+    },
+  )
+
   test('what cannot be a store is refused with the reason and the next step', () => {
     writeFileSync(file, 'not a database '.repeat(100))
     expect(() => openSqlite(file)).toThrow(/is not a SQLite database.*Give another file with --store/)

@@ -155,7 +155,8 @@ const reasons: ReadonlyMap<number, string> = new Map([
 async function get(call: Call): Promise<Result> {
   const commandId = namedCommand(call.query)
   if (typeof commandId !== 'string') return failure(commandId ?? invalid('commandId', 'commandId is missing'))
-  await call.engine.settleDue(call.device.id)
+  const settled = await call.engine.settleDue(call.device.id)
+  if (!settled.ok) return refused(settled)
   const stored = await call.store.command(call.device.id, commandId)
   if (stored === null) return failure(refuse(errors.commandNotFound, `commandId ${commandId} not found`))
   return ok(commandStruct(stored, call.device))
@@ -174,7 +175,8 @@ async function search(call: Call): Promise<Result> {
   if ('ok' in page) return failure(page)
 
   const { pageNo, pageSize } = page
-  await call.engine.settleDue(call.device.id)
+  const settled = await call.engine.settleDue(call.device.id)
+  if (!settled.ok) return refused(settled)
   const offset = (pageNo - 1) * pageSize
   const { rows, total } = await call.store.search(call.device.id, condition.condition, offset, pageSize)
   const data = rows.map(row => projection.project(commandStruct(row, call.device)))

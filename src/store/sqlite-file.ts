@@ -1,7 +1,7 @@
 // Taking a SQLite file: creating it, making it this process's own, the settings that durability rests on, migrations.
 // Not here: what is kept in it.
 
-import { chmodSync, closeSync, mkdirSync, openSync, statSync } from 'node:fs'
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { DatabaseSync, type DatabaseSyncInstance } from '@photostructure/sqlite'
 import { assert } from '../core/errors.ts'
@@ -79,12 +79,24 @@ export function transaction<T>(db: DatabaseSyncInstance, work: () => T): T {
   }
 }
 
+/** Private where it is made. Not mkdir's own `recursive`, which turns for ever below folders that take no entries, such as /proc. */
+function makeFolder(folder: string): void {
+  if (existsSync(folder)) return
+  makeFolder(dirname(folder))
+  try {
+    mkdirSync(folder, { mode: 0o700 })
+  } catch (error) {
+    // Another process made it meanwhile.
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  }
+}
+
 /**
  * The file is readable by its owner only; SQLite gives its write-ahead log the same mode. A file that is there is never opened here:
  * closing any descriptor of it would drop the locks that this process may hold on it already.
  */
 function createPrivate(file: string): void {
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+  makeFolder(dirname(file))
   try {
     closeSync(openSync(file, 'wx', 0o600))
   } catch (error) {
