@@ -134,6 +134,8 @@ export class Engine {
   readonly #links = new Map<number, { readonly session: number; readonly link: Link }>()
   /** callers of instant commands by commandId, with the command as it last became durable */
   readonly #waiters = new Map<string, { command: Command; readonly resolve: (settlement: Settlement) => void }>()
+  /** devices whose next step is owed, because one failed */
+  readonly #later = new Set<number>()
   #pending: Entry[] = []
   #pendingWaits = 0
   #running = false
@@ -255,6 +257,8 @@ export class Engine {
       const entries = this.#pending.slice(0, BATCH_MAX_INPUTS)
       this.#pending = this.#pending.slice(BATCH_MAX_INPUTS)
       await this.#batch(entries)
+      // Sockets and timers get their turn: a store that answers at once would else hold the loop for as long as inputs come.
+      if (this.#pending.length > 0) await new Promise<void>(resolve => this.#options.defer(resolve))
     }
     this.#running = false
     for (const resolve of this.#idle.splice(0)) resolve()
@@ -288,6 +292,22 @@ export class Engine {
     this.#options.log.error({ err: error, deviceId, input: input.type }, 'input failed')
     if (input.type === 'reply') this.#options.observer.reply('dropped')
     this.#answer(entry, internal)
+    // Callers repeat what failed; what only moves a queue on has nobody who would.
+    if (input.type !== 'new' && input.type !== 'cancel' && input.type !== 'tick') this.#goOnLater(deviceId)
+  }
+
+  /** Makes a step of the device a little later, again and again until one succeeds. */
+  #goOnLater(deviceId: number): void {
+    if (this.#stopping || this.#later.has(deviceId)) return
+    this.#later.add(deviceId)
+    const { clock } = this.#options
+    clock.at(clock.now() + RETRY_AFTER_MS, () => {
+      this.#later.delete(deviceId)
+      if (this.#stopping) return
+      void this.apply(deviceId, { type: 'tick' }).then(answer => {
+        if (!answer.ok) this.#goOnLater(deviceId)
+      })
+    })
   }
 
   /** Everything before the commit. Answers nobody and changes nothing, so that it may be thrown away. */
@@ -329,7 +349,7 @@ export class Engine {
     if ('ok' in input) return input
     let decision: Decision<Answers[Input['type']]>
     try {
-      decision = decide(work.queue, input, this.#situation(work.deviceId, now))
+      decision = decide(work.queue, input, this.#situation(work, now))
     } catch (error) {
       this.#options.log.error({ err: error, deviceId: work.deviceId, input: input.type }, 'decision failed')
       return internal
@@ -353,9 +373,12 @@ export class Engine {
     return { type: 'enqueue', id, kind, identifier, timeoutS, pendingTtlS, by }
   }
 
-  #situation(deviceId: number, now: number) {
+  #situation({ deviceId, effects }: Work, now: number) {
     const here = this.#links.get(deviceId)
-    const presence = here ? { session: here.session, ...here.link.presence() } : null
+    const found = here ? { session: here.session, ...here.link.presence() } : null
+    // An earlier input of this batch found the connection suspect, which its link is told after the commit only.
+    const isSuspect = effects.some(effect => effect.type === 'suspect' && effect.session === here?.session)
+    const presence = found && isSuspect ? { ...found, ready: false } : found
     return { now, presence, dispatch: !this.#stopping, queueCap: this.#options.queueCap }
   }
 
@@ -460,7 +483,12 @@ export class Engine {
     else if (this.#options.clock.now() >= notAfter) reason = 'late'
     else reason = here.link.publish({ commandId, kind, identifier, inputJson, session, notAfter })
     if (reason === null) this.#options.observer.published()
-    else void this.apply(work.deviceId, { type: 'unsent', commandId, session, reason })
+    else this.#unsent(work.deviceId, { type: 'unsent', commandId, session, reason })
+  }
+
+  /** Ahead of all that waits: what is known not to have left must not be taken for sent by any other input. Called while a batch runs. */
+  #unsent(deviceId: number, input: Unsent): void {
+    this.#pending.unshift({ deviceId, input, link: null, resolve: () => undefined, staleRetries: 0 })
   }
 
   #stillOpen(command: Command): void {

@@ -1,6 +1,7 @@
 // What Prometheus scrapes: counters that the engine and the endpoints feed. Not here: logs.
 
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import type { Clock } from './clock.ts'
 import { stateName } from './core/command.ts'
 import type { Engine, Observer } from './engine.ts'
 
@@ -53,7 +54,7 @@ export class Metrics implements Observer {
   }
 
   /** Gauges are read at each scrape. `sockets`: open connections of the MQTT endpoint, those included that have not logged in. */
-  watch(engine: Engine, sockets: () => number): void {
+  watch(engine: Engine, clock: Clock, sockets: () => number): void {
     const gauge = (name: string, help: string, read: () => number): void => {
       new Gauge({
         name,
@@ -66,6 +67,11 @@ export class Metrics implements Observer {
     }
     gauge('downlink_devices_online', 'Devices connected to this node', () => engine.gauges().online)
     gauge('downlink_mqtt_sockets', 'Open MQTT connections, logged in or not', sockets)
+    gauge(
+      'downlink_clock_ahead_seconds',
+      'By how much the clock of commands is ahead of the machine, whose clock was set back',
+      () => (clock.now() - clock.wall()) / 1000,
+    )
     gauge('downlink_waiters', 'HTTP callers waiting for instant commands', () => engine.gauges().waiters)
     gauge('downlink_engine_pending', 'Inputs waiting for a batch', () => engine.gauges().pending)
   }

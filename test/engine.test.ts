@@ -70,6 +70,17 @@ describe('batches', () => {
     expect(r.counted).toContain('batch 20')
   })
 
+  it('leave the loop to others in between', async () => {
+    let turns = 0
+    const defer = (run: () => void) => {
+      turns += 1
+      setImmediate(run)
+    }
+    const r = await rig(1, { defer })
+    await Promise.all(Array.from({ length: 2_000 }, () => r.engine.apply(r.devices[0]!, { type: 'tick' })))
+    expect(turns).toBe(4)
+  })
+
   it('commit nothing for inputs that change nothing', async () => {
     const r = await rig()
     let commits = 0
@@ -270,6 +281,42 @@ describe('delivery', () => {
     expect(await stateOf(r, command.id)).toBe(State.sent)
   })
 
+  it('is said not to have left before anything else of the device is decided, though it came first', async () => {
+    const r = await rig()
+    const { link } = await connect(r)
+    const inner = r.store.commit.bind(r.store)
+    r.store.commit = async batch => {
+      const stale = await inner(batch)
+      r.store.commit = inner
+      // The deadline passes while the commit is under way, and a step that would call the command timed out is waiting by then.
+      await r.clock.advance(40_000, async () => undefined)
+      void r.engine.apply(r.devices[0]!, { type: 'tick' })
+      return stale
+    }
+    const { command } = await accepted(r)
+    await r.advance(0)
+    const events = await r.store.events(r.devices[0]!, command.id, 10)
+    expect(events.map(({ to }) => to)).toEqual([State.created, State.sent, State.created, State.sent])
+    expect(link.published).toHaveLength(1)
+  })
+
+  it('goes on by itself after a step that failed', async () => {
+    let failures = 3
+    const store = memoryWith(inner => ({
+      commit: batch =>
+        batch.changes.some(change => change.updates.some(({ command }) => command.state === State.sent)) &&
+        failures-- > 0
+          ? Promise.reject(new Error('no disk'))
+          : inner.commit(batch),
+    }))
+    const r = await rig(1, { store })
+    const { command } = await accepted(r)
+    const { link } = await connect(r)
+    expect(link.published).toEqual([])
+    for (let second = 0; second < 3; second++) await r.advance(1_000)
+    expect(link.published.map(({ commandId }) => commandId)).toEqual([command.id])
+  })
+
   it('goes to the newer session after a takeover, whose end alone is offline', async () => {
     const r = await rig()
     const first = await connect(r)
@@ -295,6 +342,17 @@ describe('delivery', () => {
     link.silent = false
     await r.engine.apply(r.devices[0]!, { type: 'ready' })
     expect(link.published.map(({ commandId }) => commandId)).toEqual(ids)
+  })
+
+  it('stops on it for the other inputs of the same batch too', async () => {
+    const r = await rig()
+    const { link } = await connect(r)
+    link.silent = true
+    const [first] = [await accepted(r), await accepted(r)]
+    await r.clock.advance(30_000, async () => undefined)
+    const tick = () => r.engine.apply(r.devices[0]!, { type: 'tick' })
+    await Promise.all([tick(), tick(), tick()])
+    expect(link.published.map(({ commandId }) => commandId)).toEqual([first!.command.id])
   })
 })
 

@@ -29,7 +29,7 @@ const may: Record<string, readonly string[]> = {
   store: ['core', 'port', 'store'],
   clock: [],
   engine: ['core', 'port', 'clock'],
-  metrics: ['core', 'engine'],
+  metrics: ['core', 'clock', 'engine'],
   fleet: ['core', 'port', 'fleet'],
   http: ['core', 'port', 'clock', 'engine', 'fleet', 'metrics', 'http'],
   mqtt: ['core', 'port', 'clock', 'engine', 'fleet', 'mqtt'],

@@ -64,13 +64,13 @@ export const sendSpec = {
       null,
       's',
       0,
-      `Keep it for the device up to this long, to ${PENDING_TTL_MAX_S}; 0: now or never.`,
+      `Keep it for the device for up to this long, at most ${PENDING_TTL_MAX_S}; 0: now or never.`,
     ),
     option('timeout', null, 's', TIMEOUT_DEFAULT_S, `How long the device may take to answer, 1 to ${TIMEOUT_MAX_S}.`),
     ...callerOptions,
   ],
   notes: [
-    'With --pending-ttl 0 the call waits for the device and fails if the device is offline; otherwise it returns at once.',
+    'With --pending-ttl 0 the call waits for the answer, --timeout in all, and fails if the device is offline; otherwise it returns at once.',
     'Example: downlink command send --org o1 --asset-id a1 --set Int_value=5 --pending-ttl 600',
   ],
 } as const satisfies CommandSpec

@@ -67,7 +67,7 @@ function unknown(args: readonly string[]): string {
   if (first === undefined) return 'downlink: name a command. See: downlink --help'
   const names = subcommands.map(({ spec }) => spec.name)
   const meant = nearest(second === undefined ? first : `${first} ${second}`, names) ?? nearest(first, names)
-  const hint = meant === null ? '' : `, did you mean "downlink ${meant}"?`
+  const hint = meant === null ? '.' : `, did you mean "downlink ${meant}"?`
   const typed = names.some(name => name.startsWith(`${first} `)) ? [first, second ?? ''].join(' ').trim() : first
-  return `downlink: unknown command "${typed}"${hint}. See: downlink --help`
+  return `downlink: unknown command "${typed}"${hint} See: downlink --help`
 }

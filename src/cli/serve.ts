@@ -9,7 +9,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { SystemClock } from '../clock.ts'
 import { Ids } from '../core/ids.ts'
-import { STOP_GRACE_MS } from '../core/limits.ts'
+import { ID_AHEAD_MAX_MS, STOP_GRACE_MS } from '../core/limits.ts'
 import { Engine } from '../engine.ts'
 import { Fleet } from '../fleet/fleet.ts'
 import { keyFromFile, randomKey, SecretError, type SecretKey, Secrets, verifyKey } from '../fleet/secrets.ts'
@@ -81,6 +81,9 @@ async function start(
   const fleet = new Fleet(store, await openSecrets(config, store))
   const { lastCommandId, clockFloor } = await store.node(config.nodeId)
   const clock = new SystemClock(clockFloor)
+  const aheadMs = clock.now() - clock.wall()
+  if (aheadMs > ID_AHEAD_MAX_MS)
+    log.warn({ aheadMs }, "the machine's clock is behind the last commit: commands are dated from that commit on")
   if (config.fleetFile !== null) {
     const read = await loadFleetFile(config.fleetFile)
     if (!read.ok) throw new FleetFileWrong(read.problems.join('\n'))
@@ -106,7 +109,7 @@ async function start(
   const { readyAfterMs } = config
   const mqtt = new MqttListener({ engine, fleet, clock, log, readyAfterMs, count: event => metrics.mqtt(event) })
   undo.push(() => mqtt.stop())
-  metrics.watch(engine, () => mqtt.gauges().sockets)
+  metrics.watch(engine, clock, () => mqtt.gauges().sockets)
   const plain = await mqtt.listen(config.mqtt.host, config.mqtt.port)
   const mqttUrl = url('mqtt', plain.host, plain.port)
   const mqttsUrl = await listenTls(config, mqtt)

@@ -251,7 +251,7 @@ type Caller =
 async function authenticate(options: AppOptions, request: FastifyRequest, query: Query): Promise<Caller> {
   if (options.auth === 'open') return { ok: true, application: null }
   const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
-  const caller = await options.tokens.authenticate(request.headers, query, body, options.clock.now())
+  const caller = await options.tokens.authenticate(request.headers, query, body, options.clock.wall())
   if (caller.ok) return caller
   const { code, message } = caller
   const result: Result = { code, msg: message, data: null, beside: { status: code }, status: 401 }
@@ -276,7 +276,7 @@ async function tokenAnswer(
   if (options.auth === 'open') return { status: 0, msg: 'SUCCESS', data: { accessToken: 'open', expire: TOKEN_LIFE_S } }
   const body = readBody(request.body)
   if (!body.ok) return { status: authErrors.badParameter.code, msg: body.result.msg, data: null }
-  return options.tokens[what](body.value, options.clock.now())
+  return options.tokens[what](body.value, options.clock.wall())
 }
 
 async function ready(options: AppOptions, reply: FastifyReply): Promise<FastifyReply> {

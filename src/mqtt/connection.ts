@@ -155,6 +155,8 @@ export class Connection implements Link {
     const step = this.#phase.machine.publish(downlink, this.#endpoint.clock.now())
     if (step === 'tooLarge') return step
     this.#carryOut(this.#phase, step)
+    // Not with what else this turn of the loop writes: the instant until which it may leave was checked just now.
+    this.#flush()
     return null
   }
 

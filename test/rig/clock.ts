@@ -14,6 +14,10 @@ export class ManualClock implements Clock, Timers {
     return this.#now
   }
 
+  wall(): number {
+    return this.#now
+  }
+
   at(instant: number, run: () => void): () => void {
     const timer = { at: instant, run }
     this.#timers.push(timer)
