@@ -110,6 +110,7 @@ interface NewInput {
 /** One device within one batch: its queue as decided so far, and what is to be written. */
 interface Work {
   readonly deviceId: number
+  readonly before: Queue
   queue: Queue
   readonly loaded: ReadonlyMap<string, State>
   readonly rows: Map<string, Command>
@@ -323,7 +324,7 @@ export class Engine {
       else if (decided !== null) refused.push({ entry, refusal: decided })
     }
     const all = [...works.values()]
-    const changed = all.filter(work => work.events.length > 0 || work.rows.size > 0)
+    const changed = all.filter(isChanged)
     const inputs = await this.#inputsToPublish(changed)
     const batch = { node: this.#options.ids.node, lastCommandId, now, changes: changed.map(toChange) }
     return { works: all, refused, inputs, batch }
@@ -572,8 +573,14 @@ const newBody = ({ nameJson, inputJson }: NewCommand): CommandBody => ({
 function newWork(queue: Queue): Work {
   const loaded = new Map([...queue.named, ...queue.open].map(command => [command.id, command.state]))
   const { deviceId } = queue
-  const work = { deviceId, queue, loaded, rows: new Map(), bodies: new Map() }
+  const work = { deviceId, before: queue, queue, loaded, rows: new Map(), bodies: new Map() }
   return { ...work, outcomes: [], events: [], effects: [], done: [] }
+}
+
+/** A session's comings and goings may leave no event; they count all the same. */
+function isChanged({ before, queue, rows, events }: Work): boolean {
+  if (rows.size > 0 || events.length > 0) return true
+  return before.sessionNo !== queue.sessionNo || before.lastOfflineAt !== queue.lastOfflineAt
 }
 
 /** Several steps of one batch may touch a row: what counts for the store is where it was and where it ends. */

@@ -317,6 +317,23 @@ describe('delivery', () => {
     expect(link.published.map(({ commandId }) => commandId)).toEqual([command.id])
   })
 
+  it('has every session on record, also those that leave no event', async () => {
+    const r = await rig()
+    const sessions: number[] = []
+    for (let i = 0; i < 5; i++) {
+      const { session } = await connect(r)
+      sessions.push(session)
+      await r.engine.disconnect(r.devices[0]!, session, 'closed')
+    }
+    expect(sessions).toEqual([1, 2, 3, 4, 5])
+    const [queue] = await r.store.load([{ deviceId: r.devices[0]!, commandIds: [] }])
+    expect(queue).toMatchObject({ sessionNo: 5 })
+    expect((await r.store.events(r.devices[0]!, null, 100)).map(({ reason }) => reason)).toEqual([
+      'connected',
+      'disconnected',
+    ])
+  })
+
   it('goes to the newer session after a takeover, whose end alone is offline', async () => {
     const r = await rig()
     const first = await connect(r)

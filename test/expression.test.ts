@@ -3,7 +3,12 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { errors } from '../src/core/errors.ts'
-import { EXPRESSION_MAX_CHARS, EXPRESSION_MAX_DEPTH, EXPRESSION_MAX_TERMS } from '../src/core/limits.ts'
+import {
+  EXPRESSION_MAX_CHARS,
+  EXPRESSION_MAX_DEPTH,
+  EXPRESSION_MAX_NAME_TERMS,
+  EXPRESSION_MAX_TERMS,
+} from '../src/core/limits.ts'
 import { toLocal } from '../src/core/time.ts'
 import { parseExpression } from '../src/http/expression.ts'
 import type { Condition } from '../src/store/store.ts'
@@ -148,6 +153,9 @@ describe('refuses', () => {
     expect(fault(terms(EXPRESSION_MAX_TERMS + 1))).toBe(
       `character ${EXPRESSION_MAX_TERMS * 11 + 1}: more than 64 comparisons`,
     )
+    const names = (count: number) => Array(count).fill("commandName like 'x'").join(' or ')
+    expect(condition(names(EXPRESSION_MAX_NAME_TERMS))).toMatchObject({ op: 'or' })
+    expect(fault(names(EXPRESSION_MAX_NAME_TERMS + 1))).toContain('more than 8 comparisons of commandName')
     expect(condition(nested(EXPRESSION_MAX_DEPTH))).toEqual(state(1))
     expect(condition(Array(EXPRESSION_MAX_TERMS).fill('(state=1)').join(' or '))).toMatchObject({ op: 'or' })
     expect(fault(nested(EXPRESSION_MAX_DEPTH + 1))).toBe(

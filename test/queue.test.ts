@@ -550,6 +550,25 @@ describe('reply', () => {
   })
 })
 
+describe('a device in a reboot loop', () => {
+  it('leaves an event of its comings and goings only every ten seconds, and the instants always', () => {
+    let queue = emptyQueue({ lastOnlineAt: null, lastOfflineAt: null })
+    let events = 0
+    for (let second = 0; second < 60; second++) {
+      const now = T0 + second * 1000
+      const came = decide(queue, { type: 'connected', node: 0 }, at(now, null))
+      expect(came.queue).toMatchObject({ sessionNo: SESSION + second + 1, lastOnlineAt: now })
+      const left: Input = { type: 'disconnected', session: came.queue.sessionNo, reason: 'closed' }
+      const went = decide(came.queue, left, at(now + 500, null))
+      expect(went.queue.lastOfflineAt).toBe(now + 500)
+      events += came.events.length + went.events.length
+      queue = went.queue
+    }
+    expect(events).toBeLessThanOrEqual(14)
+    expect(events).toBeGreaterThanOrEqual(2)
+  })
+})
+
 describe('isDue', () => {
   it('is true from the instant on', () => {
     const command = commandIn(State.created, TTL_S)

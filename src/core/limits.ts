@@ -16,6 +16,8 @@ export const TIMEOUT_DEFAULT_S = 30
 export const LATE_REPLIES_KEPT = 8
 /** characters of a late reply kept in its event; enough to recognise it, 8 of them stay under one page */
 export const LATE_DETAIL_MAX_CHARS = 480
+/** ms in which a device's next connect, and its next disconnect, leave no event: one in a reboot loop must not fill the disk (2 events of 75 bytes, 1.3 MB a day) */
+export const SESSION_EVENT_EVERY_MS = 10_000
 /** days that a final command stays on record; the vendor keeps 7 */
 export const RETENTION_DAYS = 7
 /** days; ten years: beyond it an archive is meant, not a queue */
@@ -81,6 +83,8 @@ export const PAGE_SIZE_MAX = 200
 export const EXPRESSION_MAX_CHARS = 4_096
 /** terms in a search expression, and its nesting: it is compiled to one SQL condition */
 export const EXPRESSION_MAX_TERMS = 64
+/** of them comparisons of names: each is decided for every distinct name of the device before anything is read */
+export const EXPRESSION_MAX_NAME_TERMS = 8
 export const EXPRESSION_MAX_DEPTH = 16
 /** paths in a projection */
 export const PROJECTION_MAX_PATHS = 64
@@ -89,6 +93,8 @@ export const PROJECTION_PATH_MAX_CHARS = 256
 /** characters of a refused value, and of the path to it, that a message repeats: enough to recognise it, too few to flood a log */
 export const QUOTE_MAX_CHARS = 64
 export const QUOTE_PATH_MAX_CHARS = 240
+/** ids of a thing model that a misspelt one is compared with: a hundred of the longest take 3 ms, and ordinary ones a tenth of that */
+export const HINT_CANDIDATES_MAX = 100
 /** open HTTP connections; waiting callers hold one each, so this must be above WAITERS_MAX */
 export const HTTP_CONNECTIONS_MAX = 20_000
 /** ms for the headers of a request, and for all of it: a caller that dribbles holds a socket no longer */
@@ -138,7 +144,7 @@ export const TOPIC_MAX_CHARS = 512
 export const REQUEST_ID_MAX_CHARS = 128
 /** lines that one connection may write to the log about odd packets; all are counted */
 export const ODDITIES_LOGGED = 8
-/** lines per second about refused logins; the next line says how many were left out */
+/** lines per second about refused logins, and as many about failed TLS handshakes; the next line says how many were left out */
 export const REFUSALS_LOGGED_PER_S = 10
 /** characters of a device's message that are kept */
 export const DEVICE_MESSAGE_MAX_CHARS = 1_024

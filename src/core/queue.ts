@@ -4,7 +4,7 @@
 
 import { type Command, idMs, isOpen, Kind, State } from './command.ts'
 import { assert, errors, type Refusal, refuse } from './errors.ts'
-import { LATE_DETAIL_MAX_CHARS, LATE_REPLIES_KEPT } from './limits.ts'
+import { LATE_DETAIL_MAX_CHARS, LATE_REPLIES_KEPT, SESSION_EVENT_EVERY_MS } from './limits.ts'
 
 /** One device as the rules see it: its open commands, oldest first, plus those commands that the input names. */
 export interface Queue {
@@ -355,6 +355,7 @@ function cancel(step: Step, input: Cancel): Answers['cancel'] {
 function connected(step: Step, input: Connected): Answers['connected'] {
   const { now } = step.situation
   const session = step.device.sessionNo + 1
+  const isLogged = !isRecent(step.device.lastOnlineAt, now)
   step.device = {
     ...step.device,
     sessionNo: session,
@@ -362,14 +363,20 @@ function connected(step: Step, input: Connected): Answers['connected'] {
     activeAt: step.device.activeAt ?? now,
     lastOnlineAt: now,
   }
-  step.event({ commandId: null, from: null, to: null, by: 'device', reason: 'connected', detail: null })
+  if (isLogged) step.event({ commandId: null, from: null, to: null, by: 'device', reason: 'connected', detail: null })
   return { ok: true, session }
 }
+
+/** Too soon after the last one of its kind for an event of its own; the device's row has the instant all the same. */
+const isRecent = (last: number | null, now: number): boolean => last !== null && now - last < SESSION_EVENT_EVERY_MS
 
 /** The end of an older session says nothing about the newest one: a takeover is not offline. */
 function disconnected(step: Step, input: Disconnected): void {
   if (input.session !== step.device.sessionNo) return
-  step.device = { ...step.device, lastOfflineAt: step.situation.now }
+  const { now } = step.situation
+  const isLogged = !isRecent(step.device.lastOfflineAt, now)
+  step.device = { ...step.device, lastOfflineAt: now }
+  if (!isLogged) return
   const detail = JSON.stringify({ reason: input.reason })
   step.event({ commandId: null, from: null, to: null, by: 'device', reason: 'disconnected', detail })
 }

@@ -12,7 +12,12 @@
 import { State, stateName } from '../core/command.ts'
 import { invalid, type Refusal } from '../core/errors.ts'
 import { quote } from '../core/json.ts'
-import { EXPRESSION_MAX_CHARS, EXPRESSION_MAX_DEPTH, EXPRESSION_MAX_TERMS } from '../core/limits.ts'
+import {
+  EXPRESSION_MAX_CHARS,
+  EXPRESSION_MAX_DEPTH,
+  EXPRESSION_MAX_NAME_TERMS,
+  EXPRESSION_MAX_TERMS,
+} from '../core/limits.ts'
 import { readInstant } from '../core/time.ts'
 import type { Condition } from '../store/store.ts'
 
@@ -55,6 +60,7 @@ class Reader {
   fault: string | null = null
   #token: Token
   #terms = 0
+  #nameTerms = 0
   #depth = 0
 
   constructor(
@@ -133,6 +139,9 @@ class Reader {
   }
 
   #name(locale: string | null): Condition {
+    this.#nameTerms += 1
+    if (this.#nameTerms > EXPRESSION_MAX_NAME_TERMS)
+      this.#fail(`more than ${EXPRESSION_MAX_NAME_TERMS} comparisons of commandName`)
     // No name that objects inherit looks like a locale, so stores may look it up as it is.
     if (locale !== null && !/^(?:default|defaultValue|[A-Za-z]{2,3}(?:[_-][A-Za-z0-9]{2,8}){0,3})$/.test(locale)) {
       this.#expected('commandName.default or a locale such as commandName.en_US')

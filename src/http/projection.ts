@@ -32,8 +32,10 @@ export function parseProjection(
     if (typeof path === 'string') return invalid('projection', `[${index}] ${path}, got ${quote(text)}`)
     paths.push(path)
   }
-  const view = new View(paths, 0)
-  return { ok: true, project: struct => (paths.length === 0 ? struct : pickFields(struct, view)) }
+  if (paths.length === 0) return { ok: true, project: struct => struct }
+  const depths = new Depths(paths)
+  const all = (1n << BigInt(paths.length)) - 1n
+  return { ok: true, project: struct => depths.pickFields(struct, all, 0) }
 }
 
 /** The steps of a path, or what is wrong with it. */
@@ -52,67 +54,58 @@ function readPath(text: unknown): Path | string {
 }
 
 /**
- * What a set of paths wants of a value that lies `depth` steps into all of them. What it wants of the value's parts is worked out once for each
- * name, not for each part: a page of large commands under many paths with `*` would otherwise cost the product of both.
+ * What the paths want at each depth, as bit masks over them: bit n is path n. A value is looked at with the mask of those paths that lead to it, so that what
+ * a page of large commands costs under many paths with `*` is their sum, and nothing is kept per value.
  */
-class View {
-  /** some path ends here: the whole value is wanted */
-  readonly whole: boolean
-  /** some path goes on to fields */
-  readonly fields: boolean
-  readonly #names: ReadonlySet<string>
-  /** by name; under null the names that no path mentions */
-  readonly #ofField = new Map<string | null, View | null>()
-  #ofElement: View | null | undefined
+class Depths {
+  readonly #ends: bigint[]
+  readonly #anyField: bigint[]
+  readonly #eachElement: bigint[]
+  readonly #named: Map<string, bigint>[]
+  readonly #intoFields: bigint[]
 
-  constructor(
-    readonly paths: readonly Path[],
-    readonly depth: number,
-  ) {
-    const steps = paths.map(path => path[depth])
-    this.whole = steps.includes(undefined)
-    this.fields = steps.some(step => step !== 'eachElement')
-    this.#names = new Set(steps.flatMap(step => (typeof step === 'object' ? [step.field] : [])))
+  constructor(paths: readonly Path[]) {
+    const depths = Array.from({ length: Math.max(0, ...paths.map(path => path.length)) + 1 }, (_, depth) => depth)
+    const bits = (depth: number, takes: (step: Step | undefined) => boolean): bigint =>
+      paths.reduce(
+        (mask, path, n) => (depth <= path.length && takes(path[depth]) ? mask | (1n << BigInt(n)) : mask),
+        0n,
+      )
+    this.#ends = depths.map(depth => bits(depth, step => step === undefined))
+    this.#anyField = depths.map(depth => bits(depth, step => step === 'anyField'))
+    this.#eachElement = depths.map(depth => bits(depth, step => step === 'eachElement'))
+    this.#intoFields = depths.map(depth => bits(depth, step => step === 'anyField' || typeof step === 'object'))
+    this.#named = depths.map(depth => {
+      const names = paths.flatMap(path => {
+        const step = path[depth]
+        return typeof step === 'object' ? [step.field] : []
+      })
+      return new Map(names.map(name => [name, bits(depth, step => typeof step === 'object' && step.field === name)]))
+    })
   }
 
-  /** Null: nothing. */
-  field(name: string): View | null {
-    const key = this.#names.has(name) ? name : null
-    let view = this.#ofField.get(key)
-    if (view === undefined) {
-      view = this.#inside(step => step === 'anyField' || (typeof step === 'object' && step.field === key))
-      this.#ofField.set(key, view)
+  /** Goes no deeper than the longest path. */
+  pick(value: unknown, mask: bigint, depth: number): unknown {
+    if (mask === 0n) return NOTHING
+    if (value === null || (mask & at(this.#ends, depth)) !== 0n) return value
+    if (Array.isArray(value)) {
+      const inside = mask & at(this.#eachElement, depth)
+      if (inside === 0n) return NOTHING
+      return value.map(element => this.pick(element, inside, depth + 1)).filter(part => part !== NOTHING)
     }
-    return view
+    const goesOn = typeof value === 'object' && (mask & at(this.#intoFields, depth)) !== 0n
+    return goesOn ? this.pickFields(value, mask, depth) : NOTHING
   }
 
-  element(): View | null {
-    if (this.#ofElement === undefined) this.#ofElement = this.#inside(step => step === 'eachElement')
-    return this.#ofElement
-  }
-
-  #inside(takes: (step: Step | undefined) => boolean): View | null {
-    const paths = this.paths.filter(path => takes(path[this.depth]))
-    return paths.length === 0 ? null : new View(paths, this.depth + 1)
+  pickFields(struct: object, mask: bigint, depth: number): unknown {
+    const fields: [string, unknown][] = []
+    for (const [name, member] of Object.entries(struct)) {
+      const inside = mask & (at(this.#anyField, depth) | (this.#named[depth]?.get(name) ?? 0n))
+      const picked = this.pick(member, inside, depth + 1)
+      if (picked !== NOTHING) fields.push([name, picked])
+    }
+    return Object.fromEntries(fields)
   }
 }
 
-/** Goes no deeper than the longest path. */
-function pick(value: unknown, view: View): unknown {
-  if (value === null || view.whole) return value
-  if (Array.isArray(value)) {
-    const inside = view.element()
-    return inside === null ? NOTHING : value.map(element => pick(element, inside)).filter(part => part !== NOTHING)
-  }
-  return typeof value === 'object' && view.fields ? pickFields(value, view) : NOTHING
-}
-
-function pickFields(struct: object, view: View): unknown {
-  const fields: [string, unknown][] = []
-  for (const [name, member] of Object.entries(struct)) {
-    const inside = view.field(name)
-    const picked = inside === null ? NOTHING : pick(member, inside)
-    if (picked !== NOTHING) fields.push([name, picked])
-  }
-  return Object.fromEntries(fields)
-}
+const at = (masks: readonly bigint[], depth: number): bigint => masks[depth] ?? 0n

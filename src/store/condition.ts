@@ -46,16 +46,20 @@ const compiled = (sql: string, parameters: Compiled['parameters'] = [], names = 
   names,
 })
 
+/** Whether a condition looks at names: then the device's distinct ones must be known before it can be compiled. */
+export const looksAtNames = (condition: Condition): boolean =>
+  condition.op === 'name' || ('terms' in condition && condition.terms.some(looksAtNames))
+
 /**
- * The condition over the columns `c.id`, `c.state` and `b.name_json`, and the function `name_matches(name_json, locale, text, exact)` whose
- * locale and text are JSON, because SQLite hands text over only up to its first NUL.
+ * The condition over the columns `c.id`, `c.state` and `b.name_json`. `names`: the distinct name_json texts of the records searched. A term
+ * on names is decided once for each of them, not for each record, and becomes a list: a device has many records and few names.
  */
-export function compile(condition: Condition): Compiled {
+export function compile(condition: Condition, names: readonly string[]): Compiled {
   switch (condition.op) {
     case 'and':
-      return join(condition.terms, ' and ', '1 = 1')
+      return join(condition.terms, names, ' and ', '1 = 1')
     case 'or':
-      return join(condition.terms, ' or ', '1 = 0')
+      return join(condition.terms, names, ' or ', '1 = 0')
     case 'state': {
       const { states, negated } = condition
       if (states.length === 0) return compiled(negated ? '1 = 1' : '1 = 0')
@@ -65,15 +69,20 @@ export function compile(condition: Condition): Compiled {
       return createdBetween(condition.from, condition.to)
     case 'name': {
       const { locale, text, exact } = condition
-      const parameters = [JSON.stringify(locale), JSON.stringify(text), exact ? 1 : 0]
-      return compiled('name_matches(b.name_json, ?, ?, ?) = 1', parameters, true)
+      const matching = names.filter(nameJson => nameMatches(nameJson, locale, text, exact))
+      return compiled('b.name_json in (select value from json_each(?))', [JSON.stringify(matching)], true)
     }
   }
 }
 
-function join(terms: readonly Condition[], operator: ' and ' | ' or ', empty: string): Compiled {
+function join(
+  terms: readonly Condition[],
+  names: readonly string[],
+  operator: ' and ' | ' or ',
+  empty: string,
+): Compiled {
   if (terms.length === 0) return compiled(empty)
-  const parts = terms.map(compile)
+  const parts = terms.map(term => compile(term, names))
   return {
     sql: `(${parts.map(part => part.sql).join(operator)})`,
     parameters: parts.flatMap(part => part.parameters),

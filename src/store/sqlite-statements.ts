@@ -43,6 +43,8 @@ export const statements = {
 
   // --- reads -----------------------------------------------------------------------------------------------------
   body: 'select name_json, input_json, output_json, device_code, device_message from command_body where id = ?',
+  namesOfDevice: `select distinct b.name_json from command c indexed by command_by_device join command_body b on b.id = c.id
+    where c.device_id = ?`,
   deviceEvents: `select ${EVENT_COLUMNS} from event where device_id = ? order by device_seq desc limit ?`,
   commandEvents: `select ${EVENT_COLUMNS} from event indexed by event_by_command where command_id = ? and device_id = ?
     order by device_seq desc limit ?`,

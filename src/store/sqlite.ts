@@ -4,10 +4,9 @@
 import type { DatabaseSyncInstance } from '@photostructure/sqlite'
 import { type Command, type CommandBody, State } from '../core/command.ts'
 import { assert } from '../core/errors.ts'
-import { nameMatches } from '../core/name.ts'
 import type { Queue, QueueEvent } from '../core/queue.ts'
 import { assertNoNul, checkBatch, planFleet } from './checks.ts'
-import { compile, idNumber } from './condition.ts'
+import { compile, idNumber, looksAtNames } from './condition.ts'
 import { type Migration, readMigrations } from './migrate.ts'
 import { closeFile, openFile, transaction } from './sqlite-file.ts'
 import {
@@ -60,12 +59,6 @@ class SqliteStore implements Store {
 
   constructor(db: DatabaseSyncInstance) {
     this.#db = db
-    db.function(
-      'name_matches',
-      { deterministic: true },
-      (nameJson: string, locale: string, text: string, exact: number) =>
-        nameMatches(nameJson, JSON.parse(locale), JSON.parse(text), exact === 1) ? 1 : 0,
-    )
     const prepared = Object.entries(statements).map(([name, sql]) => [name, db.prepare(sql)])
     this.#sql = Object.fromEntries(prepared) as Statements
     this.#sql.openCommands.setReturnArrays(true)
@@ -221,7 +214,12 @@ class SqliteStore implements Store {
   }
 
   async search(deviceId: number, condition: Condition | null, offset: number, limit: number): Promise<SearchPage> {
-    const { sql, parameters, names } = compile(condition ?? { op: 'and', terms: [] })
+    const wanted = condition ?? { op: 'and', terms: [] }
+    const distinct: { name_json: string }[] = looksAtNames(wanted) ? this.#sql.namesOfDevice.all(deviceId) : []
+    const { sql, parameters, names } = compile(
+      wanted,
+      distinct.map(row => row.name_json),
+    )
     const body = names ? 'join command_body b on b.id = c.id' : ''
     const matching = `from command c ${body} where c.device_id = ? and ${sql}`
     const count: { total: number } = this.#db
