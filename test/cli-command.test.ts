@@ -114,6 +114,17 @@ describe('send', () => {
     }
   })
 
+  it('is not repeated when the device answers with a code of the token service', async () => {
+    const device = await new TestDevice(rig.server.mqttUrl, 'd11').connected()
+    device.answer = ({ payload }) => ({ id: payload.id, code: 1203, message: 'a\u009bb\u{e0041}' })
+    const { code, stdout } = await command('send', 'd11', '--invoke', 'reboot', '--json')
+    expect(code).toBe(1)
+    expect(device.received).toHaveLength(1)
+    expect(stdout).toContain('a\\u009bb\\udb40\\udc41')
+    expect(JSON.parse(stdout).msg).toBe('a\u009bb\u{e0041}')
+    await device.end()
+  })
+
   it('says what to do when a device was never here', async () => {
     const { code, stderr } = await command('send', 'd7', '--set', 'Int_value=1')
     expect(code).toBe(1)
@@ -235,7 +246,7 @@ describe('a wrong line', () => {
     [['send', '--asset-id', 'a', '--set', 'x=1', '--set', 'y=1'], '--set: given twice'],
     [['send', '--asset-id', 'a', '--set', 'x=1', '--input', '{}'], '--input: belongs to --invoke'],
     [['send', '--asset-id', 'a', '--invoke', 'x', '--input', '[]'], '--input: must be a JSON object'],
-    [['send', '--asset-id', 'a', '--invoke', 'x', '--input', '{'], '--input: Invalid Argument input:is not JSON'],
+    [['send', '--asset-id', 'a', '--invoke', 'x', '--input', '{'], '--input: is not JSON'],
     [['send', '--asset-id', 'a', '--invoke', '../x'], '--invoke: is not a service id'],
     [
       ['send', '--asset-id', 'a', '--set', 'x=1', '--pending-ttl', '172801'],
@@ -304,6 +315,25 @@ describe('the server', () => {
     )
   })
 
+  it('is shown with its path, which may be what is wrong', async () => {
+    await withOther(
+      (_, response) => response.end('<html>'),
+      async url => {
+        const { stderr } = await list(`${url}/dowlink/`)
+        expect(stderr).toContain(`downlink: ${url}/dowlink does not answer as Downlink does`)
+      },
+    )
+  })
+
+  it('may speak no TLS, which is said in plain words', async () => {
+    const { hostname, port } = new URL(rig.server.httpUrl)
+    const { code, stderr } = await list(`https://${hostname}:${port}`)
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: `downlink: https://${hostname}:${port} does not speak TLS; try --server http://${hostname}:${port}\n`,
+    })
+  })
+
   it('is not followed elsewhere with a signed call', async () => {
     const asked: string[] = []
     const elsewhere: RequestListener = (request, response) => {
@@ -328,6 +358,9 @@ describe('the server', () => {
     const refused = await runHere(['command', 'list', '--asset-id', 'oxWwM9i5'], unsigned)
     expect(refused.code).toBe(1)
     expect(refused.stderr).toContain('refused with 1202')
+    expect(refused.stderr).toMatch(
+      /\. Give --app-key \(DOWNLINK_APP_KEY\) and --app-secret \(DOWNLINK_APP_SECRET\)\.\n$/,
+    )
     const open = await startRig(['--auth', 'open'])
     try {
       const args = ['command', 'list', '--asset-id', 'oxWwM9i5', '--server', open.server.httpUrl]

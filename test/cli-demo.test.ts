@@ -2,10 +2,12 @@
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync, existsSync, mkdtempSync, readdirSync, symlinkSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { serveSpec } from '../src/cli/config.ts'
+import { helpOf } from '../src/cli/help.ts'
 import { Program, Running, root } from './rig/program.ts'
 
 let program: Program
@@ -28,6 +30,7 @@ describe('demo', () => {
     const { code, stdout, stderr } = await program.run(['demo'], temp.env)
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(temp.left()).toEqual([])
+    expect(stdout).toMatch(/^2\. .*: the second and the fifth for 2 s only, the others for 10 minutes\.$/m)
     const [, end = ''] = stdout.split('7. How the five ended:')
     const states = [...end.matchAll(/^ {3}\d{19} {2}\S+ \S+ {2}(\w+)/gm)].map(match => match[1])
     expect(states).toEqual(['cancelled', 'expired', 'cancelled', 'succeeded', 'expired'])
@@ -47,6 +50,27 @@ describe('demo', () => {
   })
 })
 
+/** What each command prints when the lines before it were pasted as well. */
+async function pasted(lines: readonly string[]): Promise<string[]> {
+  const exports = lines.filter(line => line.startsWith('  export '))
+  const printed: string[] = []
+  for (const line of lines.filter(line => line.startsWith('  node '))) {
+    const script = [...exports, line.replace(/^ *node /, `${process.execPath} `)].join('\n')
+    const env = { PATH: process.env.PATH ?? '' }
+    const shell = spawn('sh', ['-c', script], { cwd: program.folder, env, stdio: ['ignore', 'pipe', 'inherit'] })
+    let text = ''
+    shell.stdout.setEncoding('utf8').on('data', chunk => {
+      text += chunk
+    })
+    const [code] = await once(shell, 'close')
+    expect(code, line).toBe(0)
+    printed.push(text)
+  }
+  return printed
+}
+
+const grant = { resource: 'Asset', actions: ['Control', 'Read'], scope: 'all' }
+
 describe('npm start', () => {
   const start = (...args: string[]) => new Running(join(program.folder, 'scripts/start.mjs'), args, program.folder, {})
 
@@ -54,19 +78,10 @@ describe('npm start', () => {
     const running = start('--http', '0', '--mqtt', '0')
     try {
       await running.printed(/mqtt_01 connected/)
-      const lines = running.stdout.split('\n').filter(line => line.startsWith('  node dist/main.js command '))
-      const printed: string[] = []
-      for (const line of lines) {
-        const shell = spawn('sh', ['-c', line.replace(/^ *node /, `${process.execPath} `)], { cwd: program.folder })
-        let text = ''
-        shell.stdout.setEncoding('utf8').on('data', chunk => {
-          text += chunk
-        })
-        const [code] = await once(shell, 'close')
-        expect(code, line).toBe(0)
-        printed.push(text)
-      }
-      expect(printed).toEqual([
+      const lines = running.stdout.split('\n').filter(line => /^ {2}(export|node) /.test(line))
+      for (const line of lines) expect(line.length).toBeLessThanOrEqual(100)
+      expect(running.stdout.match(/65417473-2da3-40cc-b235-513b9123aefb/g)).toHaveLength(1)
+      expect(await pasted(lines)).toEqual([
         expect.stringMatching(/^\d{19} succeeded\n$/),
         expect.stringMatching(/^\d{19} succeeded\noutput {"offset":1.5,"passes":3,"finishedAt":\d{13}}\n$/),
         expect.stringMatching(/^\d{19} created, expires in 600 s/),
@@ -82,6 +97,49 @@ describe('npm start', () => {
     expect(code).toBe(0)
     expect(stdout).toMatch(/mqtt_01 answered \d{19} 200\n/)
     const [, url = ''] = /listening http (\S+)/.exec(stdout) ?? []
+    await expect(fetch(`${url}/healthz`)).rejects.toThrow()
+  })
+
+  it('takes fleet file and store as they are given, and names the devices of that file', async () => {
+    const application = { appKey: 'k', appSecret: `it's $HOME`.replace(' ', '_'), grants: [grant] }
+    const devices = ['pump_9', 'pump_10'].map(deviceKey => {
+      return { assetId: `asset_${deviceKey}`, productKey: 'pumps', deviceKey, deviceSecret: 's' }
+    })
+    const products = [{ productKey: 'pumps', productSecret: 's' }]
+    const own = { organizations: [{ orgId: 'mine', applications: [application], products, devices }] }
+    writeFileSync(join(program.folder, 'mine.json'), JSON.stringify(own))
+    for (const fleet of [['--fleet', 'mine.json'], ['--fleet=mine.json']]) {
+      const running = start('--http=0', '--mqtt=0', '--store', 'memory:', ...fleet)
+      try {
+        await running.printed(/pump_9 connected/)
+        const lines = running.stdout.split('\n').filter(line => /^ {2}(export|node) /.test(line))
+        const [listed, help] = await pasted(lines)
+        expect(listed).toBe('no commands\n')
+        expect(help).toContain('Usage: downlink command send')
+        expect(running.stdout).not.toMatch(/mqtt_01|Int_value/)
+      } finally {
+        running.child.kill('SIGTERM')
+      }
+      expect((await running.ended).code).toBe(0)
+    }
+  })
+
+  it('--help shows the options of the server, and starts nothing', async () => {
+    for (const flag of ['--help', '-h']) {
+      const { code, stdout, stderr } = await start(flag).ended
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+      expect(stdout).toBe(`${helpOf(serveSpec)}\n`)
+    }
+  })
+
+  it('ends, with all that it started, when its parent is killed', async () => {
+    const child = [join(program.folder, 'scripts/start.mjs'), '--http=0', '--mqtt=0', '--store=memory:']
+    const source = `require('node:child_process').spawn(process.execPath, ${JSON.stringify(child)}, { stdio: 'inherit' })`
+    const parent = new Running('-e', [source], program.folder, {})
+    const [, url = ''] = await parent.printed(/listening http (\S+)/)
+    await parent.printed(/mqtt_01 connected/)
+    // What it writes to is closed when the last of them has ended.
+    await parent.stop('SIGKILL')
     await expect(fetch(`${url}/healthz`)).rejects.toThrow()
   })
 

@@ -5,11 +5,14 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { readServeConfig } from '../src/cli/config.ts'
 import { subcommands } from '../src/cli/dispatch.ts'
 import { helpOf, overview } from '../src/cli/help.ts'
 import { shortLine } from '../src/cli/log.ts'
+import { startFailure } from '../src/cli/serving.ts'
 import { printable, table } from '../src/cli/terminal.ts'
 import { Program, root, runHere } from './rig/program.ts'
+import { CA, CLIENT_KEY, SERVER_CERT, SERVER_KEY } from './rig/tls.ts'
 
 let program: Program
 beforeAll(() => {
@@ -54,6 +57,17 @@ describe('help', () => {
     expect(group.stdout).not.toContain('fleet apply')
   })
 
+  it('is also what `help` shows', async () => {
+    for (const args of [[], ['command'], ['command', 'send'], ['serve']]) {
+      const asked = await runHere(['help', ...args])
+      expect(asked).toEqual(await runHere([...args, '--help']))
+      expect(asked.code).toBe(0)
+    }
+    const wrong = await runHere(['help', 'serv'])
+    expect(wrong).toMatchObject({ code: 2, stdout: '' })
+    expect(wrong.stderr).toContain('did you mean "downlink serve"?')
+  })
+
   it('has the version', async () => {
     const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
     expect(await program.run(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' })
@@ -65,7 +79,11 @@ describe('a wrong line', () => {
     [[], 'downlink: name a command. See: downlink --help'],
     [['serv'], 'downlink: unknown command "serv", did you mean "downlink serve"?'],
     [['command', 'cancle'], 'downlink: unknown command "command cancle", did you mean "downlink command cancel"?'],
-    [['fleet'], 'downlink: unknown command "fleet". See: downlink --help'],
+    [['fleet'], 'downlink: name one of: fleet apply. See: downlink fleet --help'],
+    [
+      ['command'],
+      'downlink: name one of: command send, command get, command list, command cancel. See: downlink command --help',
+    ],
     [['bogus', '--x'], 'downlink: unknown command "bogus". See: downlink --help'],
     [['serve', '--htp', '1'], 'unknown option --htp, did you mean --http?'],
     [['serve', '--queue-cap', '0'], '--queue-cap (DOWNLINK_QUEUE_CAP): "0" is not an integer'],
@@ -167,11 +185,76 @@ describe('serve', () => {
     }
   })
 
+  it('names the option of an address that this machine does not have', async () => {
+    for (const [http, mqtt, named] of [
+      ['192.0.2.1:0', '0', '--http'],
+      ['0', '192.0.2.1:0', '--mqtt'],
+    ] as const) {
+      const { code, stderr } = await program.run(['serve', '--http', http, '--mqtt', mqtt, '--store', 'memory:'])
+      expect(code).toBe(1)
+      expect(stderr).toContain('this machine does not have that address')
+      expect(stderr).toContain(`choose another with ${named} [host:]port`)
+    }
+    const read = readServeConfig(['--http', 'nope.example:0', '--mqtt', '0'], {})
+    if (!read.ok) throw new Error(read.problems.join())
+    const failed = (more: object) => startFailure(Object.assign(new Error('failed'), more), read.config)
+    expect(failed({ code: 'ENOTFOUND', syscall: 'getaddrinfo', hostname: 'nope.example' })).toContain('with --http [')
+    expect(failed({ code: 'EADDRNOTAVAIL', syscall: 'listen', address: '192.0.2.9' })).toContain('--http or --mqtt [')
+    // The same code from a file is about no port.
+    expect(failed({ code: 'EACCES', syscall: 'open', path: 'x' })).not.toContain('port')
+  })
+
+  it('in open mode says so on stderr even where the log is silent', async () => {
+    const args = ['serve', '--http', '0', '--mqtt', '0', '--store', 'memory:', '--auth', 'open']
+    const running = program.start([...args, '--log-level', 'silent'])
+    const [, http] = await running.printed(/listening http (\S+)\n/)
+    await running.printed(/OPEN MODE/)
+    const { stderr } = await running.stop()
+    expect(stderr).toBe(
+      `downlink serve: OPEN MODE: no credentials are checked, whoever reaches ${http} may do everything\n`,
+    )
+  })
+
+  it('on a new store without a fleet file warns, once, that there is nobody to serve', async () => {
+    const args = ['serve', '--http', '0', '--mqtt', '0', '--store', 'sqlite:nobody/x.db']
+    const warnings = async (more: string[] = []) => {
+      const running = program.start([...args, ...more])
+      await running.printed(/listening mqtt/)
+      return (await running.stop()).stderr.match(/there is nobody to serve: name a fleet file with --fleet/g)
+    }
+    expect(await warnings()).toHaveLength(1)
+    expect(await warnings(['--fleet', file('nobody.yaml', fleetYaml)])).toBeNull()
+    expect(await warnings()).toBeNull()
+  })
+
+  it('says to put a damaged key file back where the store has secrets', async () => {
+    const store = ['--store', 'sqlite:damaged/x.db']
+    expect((await program.run(['fleet', 'apply', file('fleet.yaml', fleetYaml), ...store])).code).toBe(0)
+    writeFileSync(join(program.folder, 'damaged/secret.key'), 'half a k')
+    const { code, stderr } = await program.run(['serve', '--http', '0', '--mqtt', '0', ...store])
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/^downlink serve: the key file .*secret\.key must hold 32 bytes.*put the original file back/)
+    expect(stderr).not.toMatch(/openssl|half a k| {4}at /)
+  })
+
+  const pem = { cert: 'cert.pem', key: 'key.pem', other: 'other.pem', ca: 'ca.pem', none: 'package.json' }
   it.each([
-    ['TLS files that are not there', 'gone.pem', /gone\.pem.*check --tls-cert/],
-    ['TLS files that are none', 'package.json', /cannot be used .*check --tls-cert/],
-  ])('does not start with %s', async (_, pem, said) => {
-    const tls = ['--mqtts', '0', '--tls-cert', pem, '--tls-key', pem]
+    ['a certificate that is not there', ['gone.pem', pem.key], /--tls-cert: gone\.pem cannot be read \(ENOENT/],
+    ['a certificate that is none', [pem.none, pem.key], /--tls-cert: package\.json holds no certificate/],
+    ['a certificate that is torn', ['torn.pem', pem.key], /--tls-cert: torn\.pem holds a certificate, number 1, that/],
+    ['a key that is none', [pem.cert, pem.cert], /--tls-key: cert\.pem holds no private key that can be used/],
+    ['the key of another', [pem.cert, pem.other], /--tls-key: other\.pem is not the key of the first certificate/],
+    ['a client CA that is none', [pem.cert, pem.key, pem.none], /--tls-client-ca: package\.json holds no certificate/],
+    ['a client CA that is a folder', [pem.cert, pem.key, 'dist'], /--tls-client-ca: dist cannot be read/],
+  ])('does not start with %s', async (_, [cert = '', key = '', ca], said) => {
+    for (const [name, text] of [
+      [pem.cert, SERVER_CERT],
+      [pem.key, SERVER_KEY],
+      [pem.other, CLIENT_KEY],
+      ['torn.pem', SERVER_CERT.replace(/MIIB.{40}/, 'AAAA')],
+    ] as const)
+      file(name, text)
+    const tls = ['--mqtts', '0', '--tls-cert', cert, '--tls-key', key, ...(ca ? ['--tls-client-ca', ca] : [])]
     const { code, stdout, stderr } = await program.run([
       'serve',
       '--http',
@@ -188,7 +271,11 @@ describe('serve', () => {
   })
 
   it.each([
-    ['a fleet file that is not there', ['--fleet', 'none.yaml'], /none\.yaml: cannot be read: /],
+    [
+      'a fleet file that is not there',
+      ['--fleet', 'none.yaml'],
+      /none\.yaml: cannot be read: there is no such file; .*--fleet FILE.*examples\/fleet\.yaml/,
+    ],
     ['a fleet file that is wrong', ['--fleet', 'wrong.yaml'], /^wrong\.yaml:1:19: organizations\[0\]\.orgid: /],
     ['a store that is a folder', ['--store', 'sqlite:dist'], /cannot open the store/],
   ])('does not start with %s', async (_, args, said) => {
@@ -198,6 +285,14 @@ describe('serve', () => {
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
     expect(stderr).toMatch(said)
     expect(stderr).not.toContain('    at ')
+  })
+
+  it('listens for TLS with files that belong together', async () => {
+    const files = { 'tls-cert': SERVER_CERT, 'tls-key': SERVER_KEY, 'tls-client-ca': `${CA}\n# two\n${CA}` }
+    const tls = Object.entries(files).map(([name, text]) => `--${name}=${file(`${name}.pem`, text)}`)
+    const running = program.start(['serve', '--http=0', '--mqtt=0', '--mqtts=0', '--store=memory:', ...tls])
+    await running.printed(/listening mqtts mqtts:\/\/127\.0\.0\.1:\d+\n/)
+    expect((await running.stop()).code).toBe(0)
   })
 })
 

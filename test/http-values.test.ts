@@ -6,6 +6,9 @@ import { Contract, invoke, set } from './rig/contract.ts'
 import { expectRefused } from './rig/http.ts'
 
 const contract = new Contract()
+/** what a message says where no id of the model comes near */
+const POINTS = 'it has 3'
+const SERVICES = 'it has 1'
 
 describe('measurepointId and serviceId', () => {
   it.each(['a b', 'a/b', '+', '#', 'ä', 'x'.repeat(65), '$SYS/x', 'a\0', "a'b"])('%j is malformed', async id => {
@@ -24,17 +27,28 @@ describe('measurepointId and serviceId', () => {
   })
 
   it('must be in the model, as what they are', async () => {
-    for (const measurepointId of ['Nothing', 'int_value', 'reboot', 'constructor', '__proto__'])
+    for (const [measurepointId, hint] of [
+      ['Nothing', POINTS],
+      ['int_value', 'did you mean "Int_value"?'],
+      ['reboot', POINTS],
+      ['constructor', POINTS],
+      ['__proto__', POINTS],
+    ] as const)
       await contract.refused(
         set,
         { measurepointId },
-        `Invalid Argument measurepointId:the product's model has no measurepoint "${measurepointId}"`,
+        `Invalid Argument measurepointId:the product's model has no measurepoint "${measurepointId}"; ${hint}`,
       )
-    for (const serviceId of ['Nothing', 'Reboot', 'Int_value', 'toString'])
+    for (const [serviceId, hint] of [
+      ['Nothing', SERVICES],
+      ['Reboot', 'did you mean "reboot"?'],
+      ['Int_value', SERVICES],
+      ['toString', SERVICES],
+    ] as const)
       await contract.refused(
         invoke,
         { serviceId },
-        `Invalid Argument serviceId:the product's model has no service "${serviceId}"`,
+        `Invalid Argument serviceId:the product's model has no service "${serviceId}"; ${hint}`,
       )
     await contract.refused(
       set,

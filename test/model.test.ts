@@ -3,7 +3,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { errors, type Refusal } from '../src/core/errors.ts'
-import { MODEL_PROBLEMS_MAX, QUOTE_PATH_MAX_CHARS } from '../src/core/limits.ts'
+import { HINT_CANDIDATES_MAX, MODEL_PROBLEMS_MAX, QUOTE_PATH_MAX_CHARS } from '../src/core/limits.ts'
 import { checkPoint, checkService, type Model, parseModel, parseStringI18n, serviceIds } from '../src/core/model.ts'
 
 const modelOf = (value: unknown): Model => {
@@ -205,7 +205,7 @@ describe('parseModel', () => {
     [{ dataType: 'INT', dataDefinition: 7 }, 'dataDefinition: must be an object, not 7'],
     [
       { dataType: 'INT', dataDefinition: '{"min":1,"min":2}' },
-      'dataDefinition: is refused as JSON text: Invalid Argument dataDefinition:min is given twice',
+      'dataDefinition: is refused as JSON text: min is given twice',
     ],
     [
       { dataType: 'INT', dataDefinition: { maxLength: 1 } },
@@ -465,7 +465,9 @@ describe('checkPoint', () => {
     expect(detail(checkPoint(model, 'a/b', 1))).toBe(
       'measurepointId:must be 1 to 64 letters, digits or _ . -, got "a/b"',
     )
-    expect(detail(checkPoint(model, 'q', 1))).toBe('measurepointId:the product\'s model has no measurepoint "q"')
+    expect(detail(checkPoint(model, 'unlike', 1))).toBe(
+      'measurepointId:the product\'s model has no measurepoint "unlike"; it has 1',
+    )
     expect(detail(checkPoint(model, 'p', 1))).toBe('measurepointId:the product\'s model has "p" as not writable')
     expect(checkPoint(withPoint({ dataType: 'INT', writable: true }), 'p', 1).ok).toBe(true)
   })
@@ -578,7 +580,21 @@ describe('checkService', () => {
   test('names the service when that is what is wrong', () => {
     expect(detail(checkService(model, '', {}))).toBe('serviceId:serviceId is missing')
     expect(detail(checkService(model, '#', {}))).toBe('serviceId:must be 1 to 64 letters, digits or _ . -, got "#"')
-    expect(detail(checkService(model, 'halt', {}))).toBe('serviceId:the product\'s model has no service "halt"')
+    expect(detail(checkService(model, 'halt', {}))).toBe(
+      'serviceId:the product\'s model has no service "halt"; it has 1',
+    )
+    expect(detail(checkService(model, 'rebot', {}))).toMatch(/ has no service "rebot"; did you mean "reboot"\?$/)
+    expect(detail(checkService(modelOf({}), 'halt', {}))).toMatch(/; it has none$/)
+  })
+
+  test('the id that is most likely meant is named, in a model of a size that can be searched', () => {
+    const points = (count: number) =>
+      modelOf({
+        measurepoints: Object.fromEntries(Array.from({ length: count }, (_, i) => [`speed_${i}`, { dataType: 'INT' }])),
+      })
+    expect(detail(checkPoint(points(HINT_CANDIDATES_MAX), 'Speed_7', 1))).toMatch(/; did you mean "speed_7"\?$/)
+    expect(detail(checkPoint(points(HINT_CANDIDATES_MAX), 'temperature', 1))).toMatch(/; it has 100$/)
+    expect(detail(checkPoint(points(HINT_CANDIDATES_MAX + 1), 'Speed_7', 1))).toMatch(/; it has 101$/)
   })
 
   test('without a model any object fits any service', () => {

@@ -1,5 +1,15 @@
 // Secrets at rest: sealing, the key from the environment or its file, and the check that a store meets its own key.
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
@@ -185,6 +195,13 @@ describe('the key file', () => {
     expect(readFileSync(path, 'utf8')).toBe(before)
   })
 
+  it.skipIf(process.getuid?.() !== 0)('is refused where it belongs to another user (needs root to make one)', () => {
+    const path = join(directory, 'secret.key')
+    keyFromFile(path)
+    chownSync(path, 65_534, 65_534)
+    expect(messageOf(() => keyFromFile(path))).toContain('belongs to another user')
+  })
+
   it('is refused where it holds no key, and never overwritten', () => {
     const path = join(directory, 'secret.key')
     for (const text of ['', 'not a key', `${hexKey}${hexKey}`, 'x'.repeat(100_000)]) {
@@ -192,6 +209,29 @@ describe('the key file', () => {
       expect(messageOf(() => keyFromFile(path))).toContain(path)
       expect(readFileSync(path, 'utf8')).toBe(text)
     }
+  })
+
+  it('that a store needs is never made anew, and whatever is wrong with it the message says to put it back', () => {
+    const path = join(directory, 'secret.key')
+    const putBack = /put the original file back, or set DOWNLINK_SECRET_KEY/
+    expect(() => keyFromFile(path, true)).toThrow(/is gone; /)
+    expect(messageOf(() => keyFromFile(path, true))).toMatch(putBack)
+    expect(readdirSync(directory)).toEqual([])
+    writeFileSync(path, 'half a k', { mode: 0o600 })
+    expect(messageOf(() => keyFromFile(path, true))).toMatch(putBack)
+    expect(messageOf(() => keyFromFile(path, true))).not.toContain('openssl')
+    expect(messageOf(() => keyFromFile(path))).toContain('openssl rand -hex 32')
+    rmSync(path)
+    mkdirSync(path, { mode: 0o700 })
+    expect(messageOf(() => keyFromFile(path, true))).toMatch(putBack)
+    expect(messageOf(() => keyFromFile(path))).toMatch(/is not a file; move it away/)
+  })
+
+  it.skipIf(process.getuid?.() === 0)('is refused with the next step where this user may not read it', () => {
+    const path = join(directory, 'secret.key')
+    keyFromFile(path)
+    chmodSync(path, 0o000)
+    expect(messageOf(() => keyFromFile(path))).toMatch(/cannot be read by this user; give it to the user/)
   })
 
   it('is refused where it is a directory, or its directory is missing', () => {

@@ -3,7 +3,17 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -85,6 +95,22 @@ describe('the file', () => {
     writeFileSync(file, '', { mode: 0o644 })
     open()
     expect(statSync(file).mode & 0o777).toBe(0o600)
+  })
+
+  test('that is not ours is left as it is', () => {
+    const untouched = (path: string) => {
+      chmodSync(path, 0o644)
+      const before = readFileSync(path)
+      expect(() => openSqlite(path)).toThrow(CannotOpen)
+      expect(statSync(path).mode & 0o777).toBe(0o644)
+      expect(readFileSync(path).equals(before)).toBe(true)
+    }
+    const text = join(folder, 'package.json')
+    writeFileSync(text, '{"name":"not a database"}\n'.repeat(50))
+    untouched(text)
+    raw(db => db.exec('create table foreign_table (x)'))
+    untouched(file)
+    expect(readdirSync(folder).sort()).toEqual(['package.json', 'test.db'])
   })
 
   test('is one file again after close, and all is in it', async () => {

@@ -14,6 +14,8 @@ export interface Credentials {
 
 /** The envelope of the command API, as it was read. */
 export interface Answer {
+  /** of HTTP */
+  readonly status: number
   readonly code: number
   readonly msg: string
   readonly data: unknown
@@ -28,6 +30,7 @@ export class CallFailed extends Error {
   override readonly name = 'CallFailed'
 }
 
+const UNAUTHORIZED = 401
 const COMMANDS = '/connect-service/v2.1/commands'
 const TOKEN_GET = '/apim-token-service/v2.0/token/get'
 /** characters of a body that is no answer, as a message shows it */
@@ -58,7 +61,9 @@ export class Client {
     waitMs: number,
   ): Promise<Answer> {
     const answer = await this.#signed(method, query, body, waitMs)
-    if (answer.code !== authErrors.tokenExpired.code || this.#credentials === null) return answer
+    // By the status too: a device may answer with that very code, and then the command has been executed.
+    const wasLetIn = answer.status !== UNAUTHORIZED || answer.code !== authErrors.tokenExpired.code
+    if (wasLetIn || this.#credentials === null) return answer
     this.#token = null
     return this.#signed(method, query, body, waitMs)
   }
@@ -84,7 +89,7 @@ export class Client {
         this.#credentials.appSecret,
       )
     }
-    const { text, fields } = await this.#exchange(
+    const { status, text, fields } = await this.#exchange(
       method,
       `${COMMANDS}?${new URLSearchParams(query)}`,
       headers,
@@ -93,7 +98,7 @@ export class Client {
     )
     const { code, msg, data } = fields
     if (typeof code !== 'number' || typeof msg !== 'string') throw notDownlink(this.#server, text)
-    return { code, msg, data, fields, text }
+    return { status, code, msg, data, fields, text }
   }
 
   async #getToken({ appKey, appSecret }: Credentials): Promise<string> {
@@ -117,13 +122,15 @@ export class Client {
     headers: Readonly<Record<string, string>>,
     body: string | null,
     waitMs: number,
-  ): Promise<{ text: string; fields: Record<string, unknown> }> {
+  ): Promise<{ status: number; text: string; fields: Record<string, unknown> }> {
     const url = this.#server.href.replace(/\/$/, '') + path
     let text: string
+    let status: number
     try {
       const signal = AbortSignal.timeout(waitMs + ANSWER_MARGIN_MS)
       // A signed call is meant for one server: it follows no redirect.
       const response = await fetch(url, { method, headers, body, signal, redirect: 'error' })
+      status = response.status
       text = await readBounded(response)
     } catch (error) {
       if (error instanceof CallFailed) throw error
@@ -136,7 +143,7 @@ export class Client {
       throw notDownlink(this.#server, text)
     }
     if (!isObject(fields)) throw notDownlink(this.#server, text)
-    return { text, fields }
+    return { status, text, fields }
   }
 }
 
@@ -158,19 +165,29 @@ function tokenRefused(status: number, msg: string): CallFailed {
   return new CallFailed(`the server gave no token: ${status} ${printable(msg, SHOWN_CHARS)}.${next}`)
 }
 
+/** As it was named, with its path: that may be what is wrong. */
+const shown = (server: URL): string => printable(server.href.replace(/\/$/, ''))
+
+/** What OpenSSL says of an answer that is no TLS, such as that of an HTTP server. */
+const NOT_TLS: ReadonlySet<string> = new Set(['ERR_SSL_WRONG_VERSION_NUMBER', 'ERR_SSL_PACKET_LENGTH_TOO_LONG'])
+
 function unreachable(server: URL, error: unknown): CallFailed {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
   const why = cause instanceof Error ? printable(cause.message || cause.name, SHOWN_CHARS) : 'unknown cause'
   if (error instanceof Error && error.name === 'TimeoutError')
     return new CallFailed(
-      `no answer from ${server.origin} in time; what was sent may be on record, look with: downlink command list`,
+      `no answer from ${shown(server)} in time; what was sent may be on record, look with: downlink command list`,
+    )
+  if (cause instanceof Error && 'code' in cause && NOT_TLS.has(String(cause.code)))
+    return new CallFailed(
+      `${shown(server)} does not speak TLS; try --server ${shown(server).replace(/^https/, 'http')}`,
     )
   return new CallFailed(
-    `cannot reach ${server.origin} (${why}); start a server with "downlink serve", or name another with --server`,
+    `cannot reach ${shown(server)} (${why}); start a server with "downlink serve", or name another with --server`,
   )
 }
 
 const notDownlink = (server: URL, text: string): CallFailed =>
   new CallFailed(
-    `${server.origin} does not answer as Downlink does: ${printable(text, SHOWN_CHARS) || 'empty body'}; check --server`,
+    `${shown(server)} does not answer as Downlink does: ${printable(text, SHOWN_CHARS) || 'empty body'}; check --server`,
   )

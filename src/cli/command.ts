@@ -3,7 +3,7 @@
 
 import { isCommandId, isKey, State, stateName } from '../core/command.ts'
 import { authErrors, errors } from '../core/errors.ts'
-import { isJson, isObject, parseJson } from '../core/json.ts'
+import { escapeInvisible, isJson, isObject, readJson } from '../core/json.ts'
 import {
   LIST_LIMIT_DEFAULT,
   PAGE_SIZE_MAX,
@@ -206,6 +206,8 @@ interface Caller {
   readonly client: Client
   readonly device: Readonly<Record<string, string>>
   readonly json: boolean
+  /** what to do where the server wants a signature; null: the calls are signed */
+  readonly howToSign: string | null
 }
 
 /** Reads the options that all four have; what is wrong is in `given.problems`. */
@@ -217,7 +219,8 @@ function readCaller(given: Given<CallerName>): Caller {
   if (appKey === null && appSecret !== null) given.problem('app-key', `is needed with ${given.label('app-secret')}`)
   const credentials = appKey !== null && appSecret !== null ? { appKey, appSecret } : null
   const client = new Client(serverUrl(given), credentials)
-  return { client, device: { orgId, ...deviceOf(given) }, json: given.flag('json') }
+  const howToSign = credentials ? null : `Give ${given.label('app-key')} and ${given.label('app-secret')}.`
+  return { client, device: { orgId, ...deviceOf(given) }, json: given.flag('json'), howToSign }
 }
 
 function serverUrl(given: Given<CallerName>): URL {
@@ -253,8 +256,8 @@ function readOrder(given: Given<NameOf<typeof sendSpec>>): { query: Record<strin
     return { query: { action: 'setMeasurepoint', measurepointId: point }, body: `{"value":${asJson}}` }
   }
   if (invoke !== null && !isKey(invoke)) given.problem('invoke', 'is not a service id: 1 to 64 of A-Z a-z 0-9 _ . -')
-  const parsed = input === null ? null : parseJson(input, 'input')
-  if (parsed?.ok === false) given.problem('input', parsed.message)
+  const parsed = input === null ? null : readJson(input)
+  if (parsed?.ok === false) given.problem('input', parsed.fault)
   else if (parsed !== null && !isObject(parsed.value)) given.problem('input', 'must be a JSON object of inputs')
   return { query: { action: 'invokeService', serviceId: invoke ?? '' }, body: `{"inputData":${input ?? '{}'}}` }
 }
@@ -293,9 +296,10 @@ async function answered(
 ): Promise<Exit> {
   try {
     const answer = await call()
-    if (caller.json) terminal.line(answer.text)
+    // The same JSON; what a device wrote into it cannot act on a terminal.
+    if (caller.json) terminal.line(escapeInvisible(answer.text))
     if (answer.code === 0) return show(answer, caller.json ? { ...terminal, line: () => undefined } : terminal)
-    terminal.problem(`downlink: ${refusalOf(answer)}`)
+    terminal.problem(`downlink: ${refusalOf(answer, caller.howToSign)}`)
   } catch (error) {
     if (!(error instanceof CallFailed)) throw error
     terminal.problem(`downlink: ${error.message}`)
@@ -304,11 +308,12 @@ async function answered(
 }
 
 /** What the server said, which command is on record, and what may be done. A device's own code is never looked up as one of ours. */
-function refusalOf({ code, msg, data }: Answer): string {
+function refusalOf({ code, msg, data }: Answer, howToSign: string | null): string {
   const { commandId, state, deviceCode } = isObject(data) ? data : {}
   const said = printable(msg, MESSAGE_SHOWN_CHARS)
   const named = isState(state) ? `; ${printable(String(commandId))} is ${stateName[state]}` : ''
   if (deviceCode !== undefined) return `the device answered ${printable(String(deviceCode))}: ${said}${named}`
   const known = [...Object.values(errors), ...Object.values(authErrors)].find(entry => entry.code === code)
-  return `refused with ${code}: ${said}${named}${known ? `. ${known.next}` : ''}`
+  const next = code === authErrors.missing.code && howToSign !== null ? howToSign : known?.next
+  return `refused with ${code}: ${said}${named}${next ? `. ${next}` : ''}`
 }

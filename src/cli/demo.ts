@@ -118,7 +118,10 @@ class Story {
   }
 
   async tell(login: Login): Promise<string[]> {
-    this.say(`Its one device, ${device.deviceKey}, is away. Five commands are queued for it over signed HTTP.`)
+    this.say(
+      `Its one device, ${device.deviceKey}, is away. Five commands are queued for it over signed HTTP: ` +
+        `the second and the fifth for ${SHORT_TTL_S} s only, the others for ${LONG_TTL_S / 60} minutes.`,
+    )
     const ids: string[] = []
     for (const { setpoint, ttlS } of plot) ids.push(await this.#queue(setpoint, ttlS))
     const [first = '', , third = '', fourth = ''] = ids
@@ -128,7 +131,7 @@ class Story {
     await this.#cancel(first, null)
     await this.#cancel(first, State.cancelled)
 
-    this.say(`The third is cancelled too; two others were to be kept for ${SHORT_TTL_S} s only, and expire.`)
+    this.say(`The third is cancelled too; the second and the fifth were for ${SHORT_TTL_S} s only, and expire.`)
     await this.#cancel(third, null)
     await this.#reach(idMs(ids.at(-1) ?? '') + SHORT_TTL_S * 1_000)
     this.#show(await this.#list())

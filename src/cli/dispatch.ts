@@ -41,19 +41,36 @@ export async function dispatch(
     terminal.line(helpOf(found.spec))
     return Exit.ok
   }
-  const [first = ''] = args
+  const [first = '', ...rest] = args
   if (first === '--version') {
     terminal.line(version)
     return Exit.ok
   }
-  const group = subcommands.map(({ spec }) => spec).filter(({ name }) => name.startsWith(`${first} `))
+  if (first === 'help') return help(rest, terminal)
   if (asksForHelp(args)) {
+    const group = groupOf(first)
     terminal.line(overview(group.length > 0 ? group : subcommands.map(({ spec }) => spec)))
     return Exit.ok
   }
   terminal.problem(unknown(args))
   return Exit.usage
 }
+
+/** `downlink help [command]`: the same as `--help` behind it. */
+function help(words: readonly string[], terminal: Terminal): Exit {
+  const asked = words.filter(word => word !== '--help' && word !== '-h').join(' ')
+  const found = subcommands.find(({ spec }) => spec.name === asked)
+  const group = asked === '' ? subcommands.map(({ spec }) => spec) : groupOf(asked)
+  if (found === undefined && group.length === 0) {
+    terminal.problem(unknown(words))
+    return Exit.usage
+  }
+  terminal.line(found === undefined ? overview(group) : helpOf(found.spec))
+  return Exit.ok
+}
+
+const groupOf = (first: string): CommandSpec[] =>
+  subcommands.map(({ spec }) => spec).filter(({ name }) => name.startsWith(`${first} `))
 
 /** Words after `--` are arguments, whatever they look like. */
 function asksForHelp(args: readonly string[]): boolean {
@@ -65,9 +82,12 @@ function asksForHelp(args: readonly string[]): boolean {
 function unknown(args: readonly string[]): string {
   const [first, second] = args
   if (first === undefined) return 'downlink: name a command. See: downlink --help'
+  const group = groupOf(first)
+  if (group.length > 0 && second === undefined)
+    return `downlink: name one of: ${group.map(({ name }) => name).join(', ')}. See: downlink ${first} --help`
   const names = subcommands.map(({ spec }) => spec.name)
   const meant = nearest(second === undefined ? first : `${first} ${second}`, names) ?? nearest(first, names)
   const hint = meant === null ? '.' : `, did you mean "downlink ${meant}"?`
-  const typed = names.some(name => name.startsWith(`${first} `)) ? [first, second ?? ''].join(' ').trim() : first
+  const typed = group.length > 0 ? `${first} ${second}` : first
   return `downlink: unknown command "${typed}"${hint} See: downlink --help`
 }

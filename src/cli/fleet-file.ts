@@ -5,6 +5,9 @@ import { FLEET_FILE_MAX_BYTES } from '../core/limits.ts'
 import { describeProblem, type FleetFile, parseFleetFile } from '../fleet/file.ts'
 import { printable } from './terminal.ts'
 
+const HOW_TO_NAME_ONE =
+  'there is no such file; give the path of a fleet file (--fleet FILE, or fleet apply FILE), examples/fleet.yaml is one to begin with'
+
 /** A fleet file that was read, or a line for each problem with it: `FILE:line:column: path: message`. */
 export type LoadedFleet =
   | { readonly ok: true; readonly file: FleetFile }
@@ -17,7 +20,8 @@ export async function loadFleetFile(path: string): Promise<LoadedFleet> {
     text = await readText(path)
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error)
-    return { ok: false, problems: [printable(`${path}: cannot be read: ${why}`)] }
+    const isGone = error instanceof Error && 'code' in error && error.code === 'ENOENT'
+    return { ok: false, problems: [printable(`${path}: cannot be read: ${isGone ? HOW_TO_NAME_ONE : why}`)] }
   }
   const parsed = parseFleetFile(text, path)
   if (parsed.ok) return parsed

@@ -25,7 +25,7 @@ export function overview(specs: readonly CommandSpec[]): string {
     'Commands:',
     ...specs.map(({ name, summary }) => row(name, summary)),
     '',
-    'downlink <command> --help shows the options; downlink --version the version.',
+    'downlink <command> --help, or downlink help <command>, shows the options; downlink --version the version.',
     'Exit codes: 0 done, 1 failed or refused, 2 wrong usage.',
   ].join('\n')
 }

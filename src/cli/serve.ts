@@ -2,7 +2,6 @@
 // Not here: options (config.ts), the process around it, its signals and exit codes (serving.ts).
 
 import { randomBytes } from 'node:crypto'
-import { existsSync, readFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { dirname, join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
@@ -12,7 +11,7 @@ import { Ids } from '../core/ids.ts'
 import { ID_AHEAD_MAX_MS, STOP_GRACE_MS } from '../core/limits.ts'
 import { Engine } from '../engine.ts'
 import { Fleet } from '../fleet/fleet.ts'
-import { keyFromFile, randomKey, SecretError, type SecretKey, Secrets, verifyKey } from '../fleet/secrets.ts'
+import { keyFromFile, randomKey, type SecretKey, Secrets, verifyKey } from '../fleet/secrets.ts'
 import { buildApp } from '../http/app.ts'
 import { TokenService } from '../http/tokens.ts'
 import { Metrics } from '../metrics.ts'
@@ -22,6 +21,7 @@ import { openSqlite } from '../store/sqlite.ts'
 import type { Store } from '../store/store.ts'
 import type { ServeConfig, StoreConfig } from './config.ts'
 import { loadFleetFile } from './fleet-file.ts'
+import { readTlsFiles, type TlsTexts } from './tls-files.ts'
 
 export interface Server {
   readonly httpUrl: string
@@ -51,21 +51,20 @@ export async function openSecrets(config: Pick<ServeConfig, 'store' | 'secretKey
 
 async function ownKey(config: StoreConfig, store: Store): Promise<SecretKey> {
   if (config.type === 'memory') return randomKey()
-  const path = join(dirname(config.path), 'secret.key')
   // A key made now could not open what the store holds already.
-  if (!existsSync(path) && (await store.secretCheck()) !== null)
-    throw new SecretError(
-      `the key file ${path} is gone, and the secrets in the store cannot be read without it; put it back, or set DOWNLINK_SECRET_KEY`,
-    )
-  return keyFromFile(path)
+  return keyFromFile(join(dirname(config.path), 'secret.key'), (await store.secretCheck()) !== null)
 }
 
-/** Throws, with everything closed again, where a part cannot start: a port is taken, the store belongs to another process, the fleet file is wrong. */
+/**
+ * Throws, with everything closed again, where a part cannot start: a port is taken, the store belongs to another process, the fleet file or a TLS
+ * file is wrong.
+ */
 export async function startServer(config: ServeConfig, log: Logger): Promise<Server> {
+  const tls = config.mqtts === null ? null : readTlsFiles(config.mqtts.tls)
   const store = openStore(config.store)
   const undo: (() => Promise<unknown>)[] = [() => store.close()]
   try {
-    return await start(config, log, store, undo)
+    return await start(config, log, store, tls, undo)
   } catch (error) {
     for (const step of undo.reverse()) await step()
     throw error
@@ -76,8 +75,11 @@ async function start(
   config: ServeConfig,
   log: Logger,
   store: Store,
+  tls: TlsTexts | null,
   undo: (() => Promise<unknown>)[],
 ): Promise<Server> {
+  // Only a store that no process had before has no check value.
+  const isNew = (await store.secretCheck()) === null
   const fleet = new Fleet(store, await openSecrets(config, store))
   const { lastCommandId, clockFloor } = await store.node(config.nodeId)
   const clock = new SystemClock(clockFloor)
@@ -89,6 +91,11 @@ async function start(
     if (!read.ok) throw new FleetFileWrong(read.problems.join('\n'))
     const applied = await fleet.apply(read.file, clock.now())
     log.info({ file: config.fleetFile, ...applied }, 'fleet applied')
+  } else if (isNew) {
+    log.warn(
+      {},
+      'the store is new and there is nobody to serve: name a fleet file with --fleet, such as examples/fleet.yaml',
+    )
   }
   const metrics = new Metrics()
   const engine = new Engine({
@@ -112,7 +119,7 @@ async function start(
   metrics.watch(engine, clock, () => mqtt.gauges().sockets)
   const plain = await mqtt.listen(config.mqtt.host, config.mqtt.port)
   const mqttUrl = url('mqtt', plain.host, plain.port)
-  const mqttsUrl = await listenTls(config, mqtt)
+  const mqttsUrl = await listenTls(config, tls, mqtt)
   if (config.auth === 'open')
     log.warn({ httpUrl }, 'OPEN MODE: no credentials are checked, whoever reaches the HTTP port may do everything')
 
@@ -154,14 +161,9 @@ async function listenHttp(
   return { app, httpUrl: url('http', address.address, address.port) }
 }
 
-async function listenTls(config: ServeConfig, mqtt: MqttListener): Promise<string | null> {
-  if (config.mqtts === null) return null
-  const { host, port, tls } = config.mqtts
-  const { certFile, keyFile, clientCaFile } = tls
-  const cert = readFileSync(certFile)
-  const key = readFileSync(keyFile)
-  const ca = clientCaFile === null ? null : readFileSync(clientCaFile)
-  const at = await mqtt.listen(host, port, { cert, key, ca })
+async function listenTls(config: ServeConfig, tls: TlsTexts | null, mqtt: MqttListener): Promise<string | null> {
+  if (config.mqtts === null || tls === null) return null
+  const at = await mqtt.listen(config.mqtts.host, config.mqtts.port, tls)
   return url('mqtts', at.host, at.port)
 }
 

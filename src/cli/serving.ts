@@ -24,6 +24,11 @@ export async function serve(args: readonly string[], env: Environment, terminal:
   terminal.line(`listening http ${server.httpUrl}`)
   terminal.line(`listening mqtt ${server.mqttUrl}`)
   if (server.mqttsUrl !== null) terminal.line(`listening mqtts ${server.mqttsUrl}`)
+  // Besides the log, which may be silent: nobody may run this without having been told.
+  if (read.config.auth === 'open')
+    terminal.problem(
+      `downlink serve: OPEN MODE: no credentials are checked, whoever reaches ${server.httpUrl} may do everything`,
+    )
   await aborted(signal)
   // Not holding the process: it is for a stop that hangs, and for whatever would keep the process alive after it.
   setTimeout(() => {
@@ -39,24 +44,27 @@ export function startFailure(error: unknown, config: ServeConfig): string {
   if (!(error instanceof Error)) return `downlink serve: ${String(error)}`
   // Its lines begin with file, line and column, as editors read them.
   if (error.name === 'FleetFileWrong') return error.message
-  const code = 'code' in error ? error.code : undefined
-  if ('path' in error && code !== undefined && Object.values(config.mqtts?.tls ?? {}).includes(String(error.path)))
-    return `downlink serve: ${error.message}; check --tls-cert, --tls-key and --tls-client-ca`
-  if (typeof code === 'string' && /^ERR_(OSSL|SSL|TLS|CRYPTO)/.test(code))
-    return `downlink serve: certificate and key cannot be used (${error.message}); check --tls-cert, --tls-key and --tls-client-ca`
-  if (code === 'EADDRINUSE' || code === 'EACCES' || code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') {
-    const port = 'port' in error ? error.port : undefined
-    const names = (['http', 'mqtt', 'mqtts'] as const).filter(name => config[name]?.port === port)
-    const options = (names.length > 0 ? names : ['http', 'mqtt', 'mqtts']).map(name => `--${name}`).join(' or ')
-    return `downlink serve: ${listenFailures[code]} (${error.message}); choose another with ${options} [host:]port`
-  }
+  const { code, syscall }: NodeJS.ErrnoException = error
+  const failure = syscall === 'listen' || syscall === 'getaddrinfo' ? listenFailures.get(code ?? '') : undefined
+  if (failure !== undefined)
+    return `downlink serve: ${failure} (${error.message}); choose another with ${optionsAt(error, config)} [host:]port`
   const { message, stack } = error
   return `downlink serve: ${isExplained(error) ? message : (stack ?? message)}`
 }
 
-const listenFailures = {
-  EADDRINUSE: 'the port is taken',
-  EACCES: 'listening on this port is not allowed to this user',
-  EADDRNOTAVAIL: 'this machine does not have that address',
-  ENOTFOUND: 'that host has no address',
-} as const
+const listenFailures: ReadonlyMap<string, string> = new Map([
+  ['EADDRINUSE', 'the port is taken'],
+  ['EACCES', 'listening on this port is not allowed to this user'],
+  ['EADDRNOTAVAIL', 'this machine does not have that address'],
+  ['ENOTFOUND', 'that host has no address'],
+])
+
+/** The options that named what could not be listened on: by its port, or by its host where the error has no port (it was to be any, or was not come to). */
+function optionsAt(error: Error, config: ServeConfig): string {
+  const { port, address, hostname }: { port?: number; address?: string; hostname?: string } & Error = error
+  const given = (['http', 'mqtt', 'mqtts'] as const).filter(name => config[name] !== null)
+  const meant = given.filter(name =>
+    port === undefined ? config[name]?.host === (hostname ?? address) : config[name]?.port === port,
+  )
+  return (meant.length > 0 ? meant : given).map(name => `--${name}`).join(' or ')
+}

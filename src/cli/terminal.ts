@@ -46,7 +46,13 @@ export function usageError(terminal: Terminal, spec: CommandSpec, problems: read
 }
 
 /** Errors whose message is written for whoever started the program: what is wrong, and what to do. */
-const explained: ReadonlySet<string> = new Set(['CannotOpen', 'FleetConflict', 'FleetFileWrong', 'SecretError'])
+const explained: ReadonlySet<string> = new Set([
+  'CannotOpen',
+  'FleetConflict',
+  'FleetFileWrong',
+  'SecretError',
+  'TlsFileWrong',
+])
 
 /** The message can be printed as it is. */
 export const isExplained = (error: unknown): error is Error => error instanceof Error && explained.has(error.name)

@@ -19,15 +19,23 @@ export const isObject = (value: unknown): value is Record<string, unknown> =>
  * @param parameter what the caller calls this text in messages
  */
 export function parseJson(text: string, parameter = 'body'): { readonly ok: true; readonly value: unknown } | Refusal {
+  const read = readJson(text)
+  return read.ok ? read : invalid(parameter, read.fault)
+}
+
+/** The same, for who words the refusal: what is wrong with the text, and where. */
+export function readJson(
+  text: string,
+): { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly fault: string } {
   let value: unknown
   try {
     value = JSON.parse(text)
   } catch (error) {
     const cause = error instanceof Error ? error.message : String(error)
-    return invalid(parameter, `is not JSON: ${escapeInvisible(cause).slice(0, QUOTE_PATH_MAX_CHARS)}`)
+    return { ok: false, fault: `is not JSON: ${escapeInvisible(cause).slice(0, QUOTE_PATH_MAX_CHARS)}` }
   }
   const fault = faultOf(text)
-  return fault === null ? { ok: true, value } : invalid(parameter, fault)
+  return fault === null ? { ok: true, value } : { ok: false, fault }
 }
 
 /** A value as a message may show it: short, on one line, nothing invisible. Objects and arrays are only named. */
@@ -47,12 +55,13 @@ export function pathTo(path: string, key: string | number): string {
   return path === '' ? key : `${path}.${key}`
 }
 
-/** Control, format and separator characters, which could forge or hide what a terminal or a log shows, as escapes. */
+/** Control, format and separator characters, which could forge or hide what a terminal or a log shows, as the escapes that JSON has. */
 export const escapeInvisible = (text: string): string =>
-  text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, char => {
-    const hex = (char.codePointAt(0) ?? 0).toString(16)
-    return hex.length > 4 ? `\\u{${hex}}` : `\\u${hex.padStart(4, '0')}`
-  })
+  text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, char =>
+    Array.from({ length: char.length }, (_, unit) => `\\u${char.charCodeAt(unit).toString(16).padStart(4, '0')}`).join(
+      '',
+    ),
+  )
 
 /** An array or object that the scan is inside of, and where in it. */
 interface Level {
@@ -134,7 +143,7 @@ function numberFault(literal: string): string | null {
   const kept = decimal(String(value))
   const isKept = written.digits === kept.digits && written.exponent === kept.exponent
   if (isKept && !(isPlain && Math.abs(value) > 2 ** 53)) return null
-  return `is a whole number that would be rounded: ${shown}; send it as a string`
+  return `is a whole number that would be rounded: ${shown}; whole numbers are exact up to 9007199254740992 (2^53)`
 }
 
 /** digits x 10^exponent, the digits without zeros at either end: one form for each value. The sign is left out. */

@@ -3,8 +3,9 @@
 
 import { isKey } from './command.ts'
 import { invalid, type Refusal } from './errors.ts'
-import { isObject, parseJson, pathTo, quote } from './json.ts'
-import { MODEL_PROBLEMS_MAX } from './limits.ts'
+import { isObject, pathTo, quote, readJson } from './json.ts'
+import { HINT_CANDIDATES_MAX, MODEL_PROBLEMS_MAX } from './limits.ts'
+import { nearest } from './nearest.ts'
 import { checkMembers, checkValue, type DataType, type Definition, type Member, plainDefinition } from './value.ts'
 
 /** A name in several languages: `i18nValue[locale]`, or `defaultValue` where the locale has none. */
@@ -133,7 +134,8 @@ export function checkPoint(
   if (misnamed !== null) return misnamed
   const point = model?.measurepoints.get(measurepointId)
   if (model !== null && point === undefined) {
-    return invalid('measurepointId', `the product's model has no measurepoint ${quote(measurepointId)}`)
+    const hint = hintAt(measurepointId, model.measurepoints)
+    return invalid('measurepointId', `the product's model has no measurepoint ${quote(measurepointId)}; ${hint}`)
   }
   if (point?.writable === false) {
     return invalid('measurepointId', `the product's model has ${quote(measurepointId)} as not writable`)
@@ -159,13 +161,20 @@ export function checkService(
   if (misnamed !== null) return misnamed
   const service = model?.services.get(serviceId)
   if (model !== null && service === undefined) {
-    return invalid('serviceId', `the product's model has no service ${quote(serviceId)}`)
+    const hint = hintAt(serviceId, model.services)
+    return invalid('serviceId', `the product's model has no service ${quote(serviceId)}; ${hint}`)
   }
   const given = inputs ?? {}
   if (!isObject(given)) return invalid('inputData', `must be an object of inputs, got ${quote(given)}`)
   if (service === undefined) return { ok: true, name: nameOf(serviceId), inputs: given }
   const result = checkMembers(service.inputs, given)
   return result.ok ? { ok: true, name: service.name, inputs: result.value } : invalid('inputData', result.problem)
+}
+
+/** The known id that is most likely meant, or how many there are. A large model is not searched: whoever sends misspelt ids must not cost more than others. */
+function hintAt(id: string, known: ReadonlyMap<string, unknown>): string {
+  const meant = known.size <= HINT_CANDIDATES_MAX ? nearest(id, [...known.keys()]) : null
+  return meant === null ? `it has ${known.size === 0 ? 'none' : known.size}` : `did you mean ${quote(meant)}?`
 }
 
 function checkId(parameter: string, id: string): Refusal | null {
@@ -291,9 +300,9 @@ function readDefinitionFields(point: Fields, dataType: DataType, path: string, p
   const at = pathTo(path, 'dataDefinition')
   let value: unknown = point.dataDefinition ?? null
   if (typeof value === 'string') {
-    const read = parseJson(value, 'dataDefinition')
+    const read = readJson(value)
     if (!read.ok) {
-      report(problems, at, `is refused as JSON text: ${read.message}`)
+      report(problems, at, `is refused as JSON text: ${read.fault}`)
       return null
     }
     value = read.value

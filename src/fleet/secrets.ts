@@ -14,6 +14,8 @@ const PREFIX = 'v1:'
 /** bytes read of a key file: more than any key needs, so that a wrong path is not read into memory */
 const KEY_FILE_READ_BYTES = 4_096
 const HOW_TO_MAKE_ONE = 'make one with: openssl rand -hex 32'
+const PUT_IT_BACK =
+  'the secrets in the store cannot be read without it: put the original file back, or set DOWNLINK_SECRET_KEY to the key that was in it'
 const HIDDEN = '[secret]'
 
 /** A key that is malformed, unreadable or not this store's, or a sealed secret that does not open. The message never holds a secret. */
@@ -64,16 +66,16 @@ export class SecretKey {
 /** A fresh key that lives as long as the process: for `memory:`, where the secrets live no longer either. */
 export const randomKey = (): SecretKey => new SecretKey(randomBytes(KEY_BYTES))
 
-function parseKey(text: string, whence: string): SecretKey {
+function parseKey(text: string, whence: string, nextStep: string): SecretKey {
   const trimmed = text.trim()
   if (/^[0-9a-fA-F]{64}$/.test(trimmed)) return new SecretKey(Buffer.from(trimmed, 'hex'))
   // 32 bytes are 43 base64 characters and one of padding; node reads both alphabets alike.
   if (/^[A-Za-z0-9+/_-]{43}=?$/.test(trimmed)) return new SecretKey(Buffer.from(trimmed, 'base64'))
-  throw new SecretError(`${whence} must hold 32 bytes, as 64 hex digits or as base64; ${HOW_TO_MAKE_ONE}`)
+  throw new SecretError(`${whence} must hold 32 bytes, as 64 hex digits or as base64; ${nextStep}`)
 }
 
 /** The key in `DOWNLINK_SECRET_KEY`: 64 hex digits, or base64 of 32 bytes. Throws SecretError for anything else, without showing it. */
-export const keyFromEnvironment = (text: string): SecretKey => parseKey(text, 'DOWNLINK_SECRET_KEY')
+export const keyFromEnvironment = (text: string): SecretKey => parseKey(text, 'DOWNLINK_SECRET_KEY', HOW_TO_MAKE_ONE)
 
 function syncDirectory(path: string): void {
   // Windows cannot open a directory for this, and needs no such call.
@@ -114,35 +116,54 @@ function makeKeyFile(path: string): void {
   syncDirectory(dirname(path))
 }
 
-function readKeyFile(path: string): SecretKey {
-  const file = openSync(path, 'r')
+function readKeyFile(path: string, nextStep: string): SecretKey {
+  const file = openKeyFile(path)
   try {
     const stat = fstatSync(file)
-    if (!stat.isFile()) throw new SecretError(`the key file ${path} is not a file`)
+    if (!stat.isFile()) throw new SecretError(`the key file ${path} is not a file; ${nextStep}`)
     // Windows has no such bits: every file reads as 0666 there.
     if (process.platform !== 'win32' && (stat.mode & 0o077) !== 0) {
       throw new SecretError(`the key file ${path} can be read by others; run: chmod 600 ${path}`)
     }
+    if (process.getuid !== undefined && stat.uid !== process.getuid()) {
+      throw new SecretError(
+        `the key file ${path} belongs to another user, who could change it; give it to the user that the server runs as`,
+      )
+    }
     const bytes = Buffer.alloc(KEY_FILE_READ_BYTES)
     const length = readSync(file, bytes, 0, KEY_FILE_READ_BYTES, 0)
-    return parseKey(bytes.toString('latin1', 0, length), `the key file ${path}`)
+    return parseKey(bytes.toString('latin1', 0, length), `the key file ${path}`, nextStep)
   } finally {
     closeSync(file)
   }
 }
 
+function openKeyFile(path: string): number {
+  try {
+    return openSync(path, 'r')
+  } catch (error) {
+    if (!hasCode(error, 'EACCES') && !hasCode(error, 'EPERM')) throw error
+    throw new SecretError(
+      `the key file ${path} cannot be read by this user; give it to the user that the server runs as, mode 600`,
+    )
+  }
+}
+
 /**
  * The key in the file at `path`, which is made with a fresh key (mode 0600, on disk when this returns) where there is none; its directory
- * must exist. Throws SecretError where the file can be read by others or holds no key, and what the file system throws otherwise.
+ * must exist. `isInUse`: a store's secrets are sealed under it already, so that no new one can take its place. Throws SecretError where the file
+ * can be read by others, holds no key, or is in use and gone; and what the file system throws otherwise.
  */
-export function keyFromFile(path: string): SecretKey {
+export function keyFromFile(path: string, isInUse = false): SecretKey {
+  const nextStep = isInUse ? PUT_IT_BACK : `move it away and a new one is made, or ${HOW_TO_MAKE_ONE}`
   try {
-    return readKeyFile(path)
+    return readKeyFile(path, nextStep)
   } catch (error) {
     if (!hasCode(error, 'ENOENT')) throw error
   }
+  if (isInUse) throw new SecretError(`the key file ${path} is gone; ${PUT_IT_BACK}`)
   makeKeyFile(path)
-  return readKeyFile(path)
+  return readKeyFile(path, nextStep)
 }
 
 /**

@@ -17,6 +17,7 @@ export class CannotOpen extends Error {
 const PRIMARY = 0xff
 const BUSY = 5
 const READ_ONLY = 8
+const IO_ERROR = 10
 const CANNOT_OPEN = 14
 const NOT_A_DATABASE = 26
 
@@ -27,14 +28,14 @@ export function openFile(path: string, migrations: readonly Migration[]): Databa
   try {
     createPrivate(file)
     const db = new DatabaseSync(file, { timeout: STORE_LOCK_WAIT_MS })
-    prepareFile(db, migrations)
+    prepareFile(db, file, migrations)
     return db
   } catch (error) {
     throw new CannotOpen(`cannot open the store ${file}: ${reasonOf(error)}`, { cause: error })
   }
 }
 
-function prepareFile(db: DatabaseSyncInstance, migrations: readonly Migration[]): void {
+function prepareFile(db: DatabaseSyncInstance, file: string, migrations: readonly Migration[]): void {
   try {
     own(db)
   } catch (error) {
@@ -42,6 +43,9 @@ function prepareFile(db: DatabaseSyncInstance, migrations: readonly Migration[])
     throw error
   }
   try {
+    refuseForeign(db)
+    closeToOthers(file)
+    makeDurable(db)
     migrate(db, migrations)
   } catch (error) {
     closeFile(db)
@@ -92,7 +96,7 @@ function makeFolder(folder: string): void {
 }
 
 /**
- * The file is readable by its owner only; SQLite gives its write-ahead log the same mode. A file that is there is never opened here:
+ * A new file is readable by its owner only; SQLite gives its write-ahead log the same mode. A file that is there is never opened here:
  * closing any descriptor of it would drop the locks that this process may hold on it already.
  */
 function createPrivate(file: string): void {
@@ -101,8 +105,12 @@ function createPrivate(file: string): void {
     closeSync(openSync(file, 'wx', 0o600))
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-    if ((statSync(file).mode & 0o077) !== 0) chmodSync(file, 0o600)
   }
+}
+
+/** For a file that was there, and has proved to be a store: what is not ours is left as it is. */
+function closeToOthers(file: string): void {
+  if ((statSync(file).mode & 0o077) !== 0) chmodSync(file, 0o600)
 }
 
 /**
@@ -111,7 +119,12 @@ function createPrivate(file: string): void {
  */
 function own(db: DatabaseSyncInstance): void {
   db.exec('pragma locking_mode = exclusive')
-  // The first look at the file takes the lock; another process may hold it.
+  // Takes the lock, which another process may hold, and writes nothing: it is not known yet whose file this is.
+  db.exec('begin exclusive; select count(*) from sqlite_schema; commit')
+}
+
+/** What the rest of the program relies on when it says that a commit is durable. */
+function makeDurable(db: DatabaseSyncInstance): void {
   db.exec('pragma journal_mode = wal')
   const mode: { journal_mode: string } = db.prepare('pragma journal_mode').get()
   assert(mode.journal_mode === 'wal', 'the file system can hold a write-ahead log')
@@ -121,11 +134,14 @@ function own(db: DatabaseSyncInstance): void {
   db.exec(`pragma journal_size_limit = ${STORE_WAL_MAX_BYTES}`)
 }
 
-function migrate(db: DatabaseSyncInstance, migrations: readonly Migration[]): void {
+function refuseForeign(db: DatabaseSyncInstance): void {
   const tables: { name: string }[] = db.prepare("select name from sqlite_schema where type = 'table'").all()
   const names = tables.map(table => table.name)
   if (names.length > 0 && !names.includes('schema_version'))
     throw new SchemaMismatch('it holds the tables of another program. Give this program a file of its own.')
+}
+
+function migrate(db: DatabaseSyncInstance, migrations: readonly Migration[]): void {
   db.exec(SCHEMA_VERSION_TABLE)
   const rows: { number: number; name: string; breaking: number }[] = db
     .prepare('select number, name, breaking from schema_version')
@@ -153,6 +169,7 @@ function reasonOf(error: unknown): string {
     case NOT_A_DATABASE:
       return 'it is not a SQLite database. Give another file with --store, or move this one away.'
     case READ_ONLY:
+    case IO_ERROR:
     case CANNOT_OPEN:
       return `${error.message}. The file and its folder must be writable for this user.`
   }
