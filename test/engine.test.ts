@@ -332,6 +332,9 @@ describe('delivery', () => {
       'connected',
       'disconnected',
     ])
+    await accepted(r)
+    const { link } = await connect(r)
+    expect(link.published).toHaveLength(1)
   })
 
   it('goes to the newer session after a takeover, whose end alone is offline', async () => {

@@ -1,0 +1,310 @@
+// The run: callers and devices at work, the server killed again and again at random moments, and the count at the end.
+// Not here: what counts as a fault (ledger.ts), what callers and devices do (load.ts, device.ts).
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Caller } from './caller.ts'
+import { Chance } from './chance.ts'
+import { Device } from './device.ts'
+import { type Fault, FINAL_STATES, faultNames, Ledger, type Totals } from './ledger.ts'
+import { apply, cancel, look, readAll, type Wire } from './load.ts'
+import { integrityOf, Place, type Server } from './place.ts'
+
+export interface RunOptions {
+  /** the built program */
+  readonly main: string
+  readonly kills: number
+  readonly seed: number
+  readonly devices: number
+  readonly callers: number
+  /** calls the run off */
+  readonly signal: AbortSignal
+  readonly say: (line: string) => void
+}
+
+export interface RunResult {
+  readonly faults: Readonly<Record<Fault, number>>
+  readonly explained: readonly string[]
+  readonly totals: Totals
+  readonly kills: number
+  readonly restartMedianMs: number
+  /** the files, where they were kept because something is wrong */
+  readonly kept: string | null
+}
+
+/** How a life of the server ends: in the middle of the load, of cancels, of all devices coming back at once, or while it starts. */
+type Ending = 'load' | 'cancels' | 'storm' | 'start'
+/** A life lasts until callers and devices have been told so much, so that a busy machine does not make idle lives; or so long at most. */
+const LIFE_NEWS = { from: 0, to: 150 }
+const LIFE_MAX_MS = 2_500
+/** from the burst of cancels or connects to the kill */
+const STRIKE_MS = { from: 0, to: 60 }
+const START_STRIKE_MS = { from: 5, to: 350 }
+/** for everything to become final after the last restart: a queue of 50 needs less than one second, the longest timeout 3 s */
+const SETTLE_MS = 30_000
+/** after yet another restart with nothing open: what would be sent again would come within that time */
+const QUIET_MS = 1_000
+const READERS = 8
+const PROGRESS_EVERY = 5
+
+export async function kills(options: RunOptions): Promise<RunResult> {
+  const run = new Run(options)
+  let keep = true
+  try {
+    const result = await run.play()
+    keep = result.kept !== null
+    return result
+  } catch (error) {
+    options.say(`the files are kept in ${run.folder}`)
+    throw error
+  } finally {
+    await run.close(keep)
+  }
+}
+
+class Run implements Wire {
+  readonly ledger = new Ledger(() => performance.now())
+  readonly caller = new Caller()
+  readonly #options: RunOptions
+  readonly #chance: Chance
+  readonly #place: Place
+  readonly #devices: readonly Device[]
+  readonly #restartsMs: number[] = []
+  #server: Server | null = null
+  #waiting: ((httpUrl: string) => void)[] = []
+  #kills = 0
+
+  constructor(options: RunOptions) {
+    this.#options = options
+    this.#chance = new Chance(options.seed)
+    this.#place = new Place(options.main, options.devices)
+    this.#devices = this.#place.devices.map(
+      (name, i) => new Device(name, 'lively', this.ledger, new Chance(options.seed + 1_000 + i)),
+    )
+  }
+
+  get folder(): string {
+    return this.#place.folder
+  }
+
+  async play(): Promise<RunResult> {
+    await this.#start()
+    await this.caller.login(await this.up())
+    let stopping = false
+    const ids = Array.from({ length: this.#options.callers }, (_, i) => i)
+    const loads = ids.map(i => apply(this, this.#place.devices, new Chance(this.#options.seed + 1 + i), () => stopping))
+    const audit = this.#audit(() => stopping)
+    const work = Promise.all([...loads, audit])
+    // A caller that fails is a fault of the harness: it ends the run at once, and not as a late surprise.
+    const failed = new Promise<never>((_, reject) => work.catch(reject))
+    await Promise.race([this.#killAll(), failed])
+    stopping = true
+    await work
+    await this.#finish()
+    return this.#result()
+  }
+
+  /** @param keep leaves the files, to be looked at */
+  async close(keep: boolean): Promise<void> {
+    await Promise.all(this.#devices.map(device => device.stop()))
+    this.caller.close()
+    await this.#place.close(keep)
+  }
+
+  async up(): Promise<string> {
+    this.#options.signal.throwIfAborted()
+    const { signal } = this.#options
+    if (this.#server !== null) return this.#server.httpUrl
+    return new Promise((resolve, reject) => {
+      const off = () => reject(signal.reason)
+      signal.addEventListener('abort', off, { once: true })
+      this.#waiting.push(httpUrl => {
+        signal.removeEventListener('abort', off)
+        resolve(httpUrl)
+      })
+    })
+  }
+
+  async #start(): Promise<void> {
+    const server = await this.#place.start()
+    this.#restartsMs.push(performance.now() - server.startedAt)
+    this.#server = server
+    void server.ended.then(({ code, signal, stderr }) => {
+      if (!server.isEnding)
+        this.ledger.contradiction(`the server ended by itself with ${code ?? signal}: ${stderr.slice(-1_000)}`)
+    })
+    for (const device of this.#devices) device.serverAt(server.mqttUrl)
+    for (const resolve of this.#waiting.splice(0)) resolve(server.httpUrl)
+  }
+
+  async #kill(): Promise<void> {
+    const server = this.#server
+    if (server === null) return
+    await server.kill()
+    this.#kills += 1
+    this.#gone(server)
+  }
+
+  /** The server is no more: callers wait, devices try again, and what it logged as an error is looked at. */
+  #gone(server: Server): void {
+    this.#server = null
+    for (const device of this.#devices) device.serverAt(null)
+    const errors = server.stderr.split('\n').filter(line => /"level":(50|60)/.test(line))
+    for (const line of errors) this.ledger.contradiction(`the server logged: ${line.slice(0, 500)}`)
+  }
+
+  async #killAll(): Promise<void> {
+    const { kills, signal, say } = this.#options
+    let nextProgress = PROGRESS_EVERY
+    while (this.#kills < kills) {
+      const ending = this.#chance.oneOf<Ending>([
+        'load',
+        'load',
+        'load',
+        'cancels',
+        'cancels',
+        'storm',
+        'storm',
+        'start',
+      ])
+      await this.#live(this.ledger.newsCount + this.#between(LIFE_NEWS))
+      const burst = this.#strike(ending)
+      await sleep(this.#between(STRIKE_MS), undefined, { signal })
+      await this.#kill()
+      await burst
+      if (ending === 'start' && this.#kills < kills) await this.#killStarting()
+      await this.#start()
+      if (this.#kills < nextProgress) continue
+      say(this.#progress())
+      nextProgress = this.#kills + PROGRESS_EVERY
+    }
+  }
+
+  async #live(untilNews: number): Promise<void> {
+    const until = performance.now() + LIFE_MAX_MS
+    while (this.ledger.newsCount < untilNews && performance.now() < until)
+      await sleep(10, undefined, { signal: this.#options.signal })
+  }
+
+  /** What is to be under way when the server dies; resolves when its answers have come or will not come. */
+  async #strike(ending: Ending): Promise<void> {
+    if (ending === 'cancels') await Promise.all(this.#place.devices.map(({ assetId }) => cancel(this, assetId, null)))
+    if (ending === 'storm') for (const device of this.#devices) device.rush()
+  }
+
+  /** Recovery, migrations and the fleet are interrupted too, at any point. */
+  async #killStarting(): Promise<void> {
+    const server = this.#place.launch()
+    await sleep(this.#between(START_STRIKE_MS))
+    await server.kill()
+    this.#kills += 1
+  }
+
+  #between({ from, to }: { readonly from: number; readonly to: number }): number {
+    return this.#chance.whole(from, to)
+  }
+
+  /** Looks again, one life of the server later, at what was acknowledged: what a kill has swallowed shows while the run is going on. */
+  async #audit(stopping: () => boolean): Promise<void> {
+    let seen = 0
+    let lastKill = 0
+    while (!stopping()) {
+      await sleep(20)
+      if (this.#kills === lastKill) continue
+      lastKill = this.#kills
+      const known = this.ledger.acknowledged()
+      const fresh = known.slice(seen)
+      seen = known.length
+      for (const { assetId, id } of fresh) {
+        if (stopping()) return
+        await look(this, assetId, id)
+      }
+    }
+  }
+
+  /** The last restart: everything must become final, and be what was told; and a further restart must bring nothing new. */
+  async #finish(): Promise<void> {
+    const { say } = this.#options
+    await this.#kill()
+    for (const device of this.#devices) device.manner = 'obedient'
+    await this.#start()
+    say(`last restart done; ${this.#devices.length} devices stay and answer`)
+    await this.#settle()
+    await this.#kill()
+    await this.#start()
+    await this.#settle()
+    await sleep(QUIET_MS, undefined, { signal: this.#options.signal })
+    const onRecord = await this.#readEverything()
+    this.ledger.close(onRecord)
+    await this.#stopInOrder()
+  }
+
+  /** Waits until every device is connected and nothing is open. What is open in the end is stuck. */
+  async #settle(): Promise<void> {
+    const until = performance.now() + SETTLE_MS
+    for (;;) {
+      const open = await this.#open()
+      const away = this.#devices.filter(device => !device.isConnected).length
+      if (open.length === 0 && away === 0) return
+      if (performance.now() > until) {
+        for (const { id, state } of open) this.ledger.stuck(id, `state ${state} ${SETTLE_MS} ms after the last restart`)
+        if (away > 0) this.ledger.contradiction(`${away} devices could not connect within ${SETTLE_MS} ms`)
+        return
+      }
+      await sleep(100, undefined, { signal: this.#options.signal })
+    }
+  }
+
+  async #open(): Promise<{ readonly id: string; readonly state: number }[]> {
+    const records = await Promise.all(this.#place.devices.map(({ assetId }) => readAll(this, assetId)))
+    if (records.includes(null)) throw new Error('a search was not answered, though the server was up')
+    return records.flatMap(of => of ?? []).filter(({ state }) => !FINAL_STATES.has(state))
+  }
+
+  /** Every record by search, and every acknowledged one by get as well. */
+  async #readEverything(): Promise<Set<string>> {
+    const onRecord = new Set<string>()
+    for (const { assetId } of this.#place.devices) {
+      const records = (await readAll(this, assetId)) ?? []
+      for (const { id } of records) onRecord.add(id)
+      if (new Set(records.map(({ id }) => id)).size < records.length)
+        this.ledger.contradiction(`search of ${assetId} lists a command twice`)
+    }
+    const queue = this.ledger.acknowledged()
+    const read = async () => {
+      for (let next = queue.pop(); next !== undefined; next = queue.pop()) await look(this, next.assetId, next.id)
+    }
+    await Promise.all(Array.from({ length: READERS }, read))
+    return onRecord
+  }
+
+  /** After an orderly stop the database must be sound, by SQLite's own judgement. */
+  async #stopInOrder(): Promise<void> {
+    const server = this.#server
+    if (server === null) return
+    const code = await server.stop()
+    if (code !== 0) this.ledger.contradiction(`SIGTERM ended it with ${code}: ${server.stderr.slice(-500)}`)
+    this.#gone(server)
+    const unsound = integrityOf(this.#place.database())
+    if (unsound !== 'ok') this.ledger.contradiction(`the database is not sound: ${unsound}`)
+  }
+
+  #progress(): string {
+    const { accepted, cancelled, delivered, unanswered } = this.ledger.totals()
+    const faults = (Object.keys(faultNames) as Fault[]).map(fault => this.ledger.count(fault)).join(' ')
+    return `${this.#kills} kills: accepted ${accepted}, cancelled ${cancelled}, delivered ${delivered}, unanswered ${unanswered}; faults ${faults}`
+  }
+
+  #result(): RunResult {
+    const counts = (Object.keys(faultNames) as Fault[]).map(fault => [fault, this.ledger.count(fault)] as const)
+    const sorted = [...this.#restartsMs].sort((a, b) => a - b)
+    const { faults } = this.ledger
+    return {
+      faults: Object.fromEntries(counts) as Record<Fault, number>,
+      explained: faults.map(({ fault, text }) => `${faultNames[fault]}: ${text}`),
+      totals: this.ledger.totals(),
+      kills: this.#kills,
+      restartMedianMs: Math.round(sorted[Math.floor(sorted.length / 2)] ?? 0),
+      kept: faults.length > 0 ? this.#place.folder : null,
+    }
+  }
+}

@@ -1,0 +1,196 @@
+// The crash harness itself: a short run of it against the built server, its scenarios, and that its ledger sees each fault that it counts.
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type Fault, Ledger } from '../crash/ledger.ts'
+import { crash } from '../crash/main.ts'
+import { Program } from './rig/program.ts'
+
+describe('the ledger', () => {
+  const ids = ['4249300236708610048', '4249300236708610049', '4249300236708610050'] as const
+  const [first, second] = ids
+
+  class Story extends Ledger {
+    nowMs = 0
+    constructor() {
+      super(() => this.nowMs)
+    }
+    /** a cached command of a1, acknowledged with this id */
+    accept(id: string): this {
+      const call = this.calling('a1', 2, 600)
+      this.answered(call, { status: 200, code: 0, commandId: id, text: 'OK' })
+      return this
+    }
+    /** reaches the device, is answered, and is read as succeeded */
+    done(id: string, call: number): this {
+      this.received('a1', id, call)
+      this.answerTaken(id, 200)
+      this.shown('a1', id, 5, call, this.reading())
+      return this
+    }
+    found(): Fault[] {
+      return this.faults.map(({ fault }) => fault)
+    }
+  }
+  const end = (story: Story, ...onRecord: string[]): Fault[] => {
+    story.close(new Set(onRecord))
+    return story.found()
+  }
+
+  it('finds nothing wrong with what is right', () => {
+    const story = new Story().accept(first).accept(second)
+    story.cancelled('a1', [second])
+    story.shown('a1', second, 2, 2, story.reading())
+    story.done(first, 1)
+    expect(end(story, first, second)).toEqual([])
+    expect(story.totals()).toMatchObject({ accepted: 2, cancelled: 1, delivered: 1 })
+  })
+
+  it('misses what was acknowledged', () => {
+    expect(end(new Story().accept(first))).toEqual(['acknowledgedButLost'])
+    const asked = new Story().accept(first)
+    asked.missing('a1', first)
+    expect(asked.found()).toEqual(['acknowledgedButLost'])
+  })
+
+  it('sees a cancelled command delivered, whichever it learns first', () => {
+    const after = new Story().accept(first)
+    after.cancelled('a1', [first])
+    after.received('a1', first, 1)
+    expect(after.found()).toEqual(['cancelledButDelivered'])
+    const before = new Story().accept(first)
+    before.received('a1', first, 1)
+    before.cancelled('a1', [first])
+    expect(before.found()).toEqual(['deliveredButCancelled'])
+    const onRecord = new Story().accept(first)
+    onRecord.received('a1', first, 1)
+    onRecord.shown('a1', first, 2, 1, onRecord.reading())
+    expect(onRecord.found()).toEqual(['cancelledButDelivered'])
+  })
+
+  it('sees what comes twice, and what comes in another order', () => {
+    expect(new Story().accept(first).done(first, 1).done(first, 1).found()).toEqual(['deliveredTwice'])
+    expect(new Story().accept(first).accept(second).done(second, 2).done(first, 1).found()).toEqual(['outOfOrder'])
+    // The second call began when the id of the first was known.
+    expect(new Story().accept(second).accept(first).found()).toEqual(['outOfOrder'])
+    const together = new Story()
+    const calls = [together.calling('a1', 2, 600), together.calling('a1', 2, 600)] as const
+    together.answered(calls[0], { status: 200, code: 0, commandId: second, text: 'OK' })
+    together.answered(calls[1], { status: 200, code: 0, commandId: first, text: 'OK' })
+    expect(together.found()).toEqual([])
+  })
+
+  it('demands nothing of a call without an answer, but to be carried out once at most', () => {
+    const undone = new Story()
+    undone.unanswered(undone.calling('a1', 2, 600), true)
+    expect(end(undone)).toEqual([])
+    const done = new Story()
+    done.unanswered(done.calling('a1', 2, 600), true)
+    expect(end(done.done(first, 1), first)).toEqual([])
+    expect(done.totals()).toMatchObject({ accepted: 0, unanswered: 1, unansweredDone: 1 })
+    const twice = new Story()
+    twice.unanswered(twice.calling('a1', 2, 600), true)
+    expect(twice.done(first, 1).done(second, 1).found()).toEqual(['contradiction'])
+    const unreached = new Story()
+    unreached.unanswered(unreached.calling('a1', 2, 600), false)
+    expect(end(unreached.done(first, 1), first)).toEqual(['contradiction'])
+  })
+
+  it('lets a read be older than what was learnt since it began, but not a final state', () => {
+    const story = new Story().accept(first)
+    const reading = story.reading()
+    story.cancelled('a1', [first])
+    story.shown('a1', first, 1, 1, reading)
+    expect(story.found()).toEqual([])
+    story.shown('a1', first, 1, 1, story.reading())
+    expect(story.found()).toEqual(['contradiction'])
+    const taken = new Story().accept(first).done(first, 1)
+    taken.shown('a1', first, 7, 1, taken.reading())
+    expect(taken.found()).toEqual(['contradiction'])
+  })
+
+  it.each([
+    ['done, and never delivered', (story: Story) => story.shown('a1', first, 5, 1, story.reading())],
+    ['failed, and neither refused nor delivered', (story: Story) => story.shown('a1', first, 6, 1, story.reading())],
+    [
+      'timed out, though its answer was acknowledged in time',
+      (story: Story) => {
+        story.received('a1', first, 1)
+        story.answerTaken(first, 200)
+        story.shown('a1', first, 7, 1, story.reading())
+      },
+    ],
+    [
+      'delivered, and on record as expired',
+      (story: Story) => {
+        story.received('a1', first, 1)
+        story.shown('a1', first, 3, 1, story.reading())
+      },
+    ],
+  ])('sees a command that is %s', (_what, happens) => {
+    const story = new Story().accept(first)
+    happens(story)
+    expect(end(story, first)).toEqual(['contradiction'])
+  })
+
+  it('sees an instant command of which its caller was told something else', () => {
+    const told = (code: number) => {
+      const story = new Story()
+      const call = story.calling('a1', 2, 0)
+      story.received('a1', first, 1)
+      story.answered(call, { status: 200, code, commandId: first, text: '' })
+      return story
+    }
+    expect(told(11904).found()).toEqual(['contradiction'])
+    const done = told(0)
+    done.shown('a1', first, 6, 1, done.reading())
+    expect(done.found()).toEqual(['contradiction'])
+  })
+})
+
+describe('the harness', () => {
+  const program = new Program()
+  const never = new AbortController().signal
+  const run = async (...args: string[]): Promise<{ code: number; printed: string }> => {
+    const lines: string[] = []
+    const code = await crash(['--main', program.main, ...args], line => lines.push(line), never)
+    return { code, printed: lines.join('\n') }
+  }
+  afterAll(() => program.remove())
+
+  describe('with three kills', () => {
+    let ran: Awaited<ReturnType<typeof run>>
+    beforeAll(async () => {
+      ran = await run('--only', 'kills', '--kills', '3', '--devices', '6', '--callers', '6', '--seed', '3')
+    }, 90_000)
+
+    it('counts nothing that must not be', () => {
+      expect(ran).toMatchObject({ code: 0 })
+      expect(ran.printed.match(/^ +0 {2}\S.*$/gm)).toHaveLength(7)
+    })
+    it('has put the server to work', () => {
+      const [, accepted, cancelled, delivered] =
+        /accepted (\d+), cancelled (\d+), delivered (\d+), instant answered \d+$/m.exec(ran.printed) ?? []
+      expect(Number(accepted)).toBeGreaterThan(20)
+      expect(Number(cancelled)).toBeGreaterThan(0)
+      expect(Number(delivered)).toBeGreaterThan(10)
+    })
+  })
+
+  it.each(['two-servers', 'read-only', 'clock-back', 'disk-full'])(
+    '%s is as it should be',
+    async name => {
+      const { code, printed } = await run('--only', name)
+      expect(printed).toMatch(/^as it should be/m)
+      expect(code).toBe(0)
+    },
+    60_000,
+  )
+
+  it('refuses what it does not know', async () => {
+    expect(await run('--kills', 'many', '--only', 'nothing')).toMatchObject({
+      code: 2,
+      printed: expect.stringMatching(/--kills must be[\s\S]*--only nothing: it is one of kills, disk-full/),
+    })
+    expect(await run('--main', 'nowhere.js')).toMatchObject({ code: 2 })
+  })
+})
