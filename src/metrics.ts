@@ -3,6 +3,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { Clock } from './clock.ts'
 import { stateName } from './core/command.ts'
+import { METRICS_TEXT_MS } from './core/limits.ts'
 import type { Engine, Observer } from './engine.ts'
 
 export class Metrics implements Observer {
@@ -49,11 +50,23 @@ export class Metrics implements Observer {
     registers: [this.registry],
   })
 
+  #text: { readonly madeAt: number; readonly text: Promise<string> } | null = null
+
   constructor() {
     collectDefaultMetrics({ register: this.registry })
   }
 
-  /** Gauges are read at each scrape. `sockets`: open connections of the MQTT endpoint, those included that have not logged in. */
+  /**
+   * What is scraped, made at most once in METRICS_TEXT_MS and shared: nobody is asked for credentials here, and it takes milliseconds to make. `now` is
+   * in ms, of a clock that never runs backwards.
+   */
+  text(now: number): Promise<string> {
+    if (this.#text === null || now - this.#text.madeAt >= METRICS_TEXT_MS)
+      this.#text = { madeAt: now, text: this.registry.metrics() }
+    return this.#text.text
+  }
+
+  /** Gauges are read whenever the text is made. `sockets`: open connections of the MQTT endpoint, those included that have not logged in. */
   watch(engine: Engine, clock: Clock, sockets: () => number): void {
     const gauge = (name: string, help: string, read: () => number): void => {
       new Gauge({

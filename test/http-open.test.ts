@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { readServeConfig } from '../src/cli/config.ts'
-import { expectRefused, httpFleet } from './rig/http.ts'
+import { expectRefused, httpFleet, startApp } from './rig/http.ts'
 import { jsonOf, type RawAnswer, rawCall, request } from './rig/raw.ts'
 import { Application, ORG, READER, type Rig, startRig } from './rig/server.ts'
 
@@ -164,7 +164,8 @@ describe('a web page', () => {
   })
 
   it('without any Host is refused, and so is HTTP/1.0 without one', async () => {
-    expect((await call(COMMANDS + CANCEL, { headers: { host: null } })).status).toBe(400)
+    const hostless = await call(COMMANDS + CANCEL, { headers: { host: null } })
+    expectRefused({ ...jsonOf(hostless), status: hostless.status }, 99400, 'it has no Host header', 400)
     const old = await rawCall(rig.server.httpUrl, `POST ${COMMANDS}${CANCEL} HTTP/1.0\r\n\r\n`)
     expectRefused({ ...jsonOf(old), status: old.status }, 99403, 'a foreign Host', 403)
   })
@@ -182,18 +183,57 @@ describe('listening', () => {
     expect(problems('--http', '0.0.0.0:0', '--i-know-this-is-open')).toEqual([])
   })
 
-  it('where the operator knows, any Host is taken, but still no foreign Origin', async () => {
-    const known = await startRig(['--auth', 'open', '--i-know-this-is-open'], fleet())
-    try {
-      const as = (headers: Record<string, string>) =>
-        rawCall(known.server.httpUrl, request('POST', COMMANDS + CANCEL, headers))
-      expect((await as({ host: 'downlink.example' })).status).toBe(200)
-      expect((await as({ host: 'downlink.example', origin: 'http://downlink.example' })).status).toBe(200)
-      expect((await as({ host: 'downlink.example', origin: 'http://evil.example' })).status).toBe(403)
-    } finally {
-      await known.stop()
+  /** A server that may be reached beyond loopback, called at this address of its machine. */
+  async function calledAt(localAddress: string | undefined) {
+    const app = await startApp({
+      auth: 'open',
+      openBeyondLoopback: true,
+      // All tests stay on loopback, so the address that the socket would have is put in its place.
+      before: ({ server }) =>
+        server.on('connection', socket => Object.defineProperty(socket, 'localAddress', { value: localAddress })),
+    })
+    const as = async (method: string, headers: Record<string, string>, query = CANCEL) => {
+      const answer = await rawCall(app.url, request(method, COMMANDS + query, headers))
+      return { ...jsonOf(answer), status: answer.status }
     }
-  })
+    return { as, stop: app.stop }
+  }
+
+  it.each(['127.0.0.1', '127.8.8.8', '::1', '::ffff:127.0.0.1', undefined])(
+    'where the operator knows, a foreign Host is still refused over loopback (%s)',
+    async address => {
+      const { as, stop } = await calledAt(address)
+      try {
+        expectRefused(await as('POST', { host: 'evil.example' }), 99403, 'a foreign Host', 403)
+        const rebound = { host: 'evil.example', origin: 'http://evil.example' }
+        expectRefused(await as('POST', rebound), 99403, 'a foreign Host', 403)
+        expect(await as('POST', { host: 'localhost' })).toMatchObject({ status: 200, code: 0 })
+        expect(await as('GET', { host: 'localhost' })).toMatchObject({ status: 200, code: 0 })
+      } finally {
+        await stop()
+      }
+    },
+  )
+
+  it.each(['192.0.2.1', '2001:db8::1', '::ffff:192.0.2.1'])(
+    'beyond loopback (%s) any Host is taken, but no foreign Origin, and no GET that a page could send and that changes something',
+    async address => {
+      const { as, stop } = await calledAt(address)
+      const host = 'downlink.example'
+      try {
+        expect((await as('POST', { host })).status).toBe(200)
+        expect((await as('POST', { host, origin: 'http://downlink.example' })).status).toBe(200)
+        expect((await as('POST', { host, origin: 'http://evil.example' })).status).toBe(403)
+        for (const headers of [{ host }, { host, accept: 'image/*', authorization: 'Basic eDp5' }])
+          expectRefused(await as('GET', headers), 99403, 'needs an apim-accesstoken header', 403)
+        expect(await as('GET', { host, 'apim-accesstoken': 'x' })).toMatchObject({ status: 200, code: 0 })
+        const get = `?action=get&orgId=${ORG}&assetId=a1&commandId=1`
+        expect(await as('GET', { host }, get)).toMatchObject({ status: 200, code: 11404 })
+      } finally {
+        await stop()
+      }
+    },
+  )
 
   it('with signatures, neither Origin nor Host matters', async () => {
     const signed = await startRig([], fleet())

@@ -134,6 +134,27 @@ describe('metrics', () => {
       expect(answer.body).toMatch(/^downlink_transitions_total\{to="failed",reason="\w+"\} 2$/m)
       expect(answer.body).not.toMatch(/54321|987654|invented/)
     }))
+
+  it('are made once a second however often they are asked for', () =>
+    withApp({}, async ({ url, app, metrics, advance }) => {
+      let made = 0
+      const make = metrics.registry.metrics.bind(metrics.registry)
+      metrics.registry.metrics = () => {
+        made += 1
+        return make()
+      }
+      const scrape = async () => (await rawCall(url, request('GET', '/metrics'))).body
+      const searches = /^downlink_http_calls_total\{action="search",code="0"\} 1$/m
+      const texts = await Promise.all(Array.from({ length: 5 }, scrape))
+      await app.on({ assetId: 'a1' }).search()
+      await advance(999)
+      texts.push(await scrape())
+      expect({ made, different: new Set(texts).size }).toEqual({ made: 1, different: 1 })
+      expect(texts[0]).not.toMatch(searches)
+      await advance(1)
+      expect(await scrape()).toMatch(searches)
+      expect(made).toBe(2)
+    }))
 })
 
 describe('a stop', () => {

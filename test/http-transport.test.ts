@@ -1,9 +1,12 @@
 // What comes over the socket before any action is meant: bodies that cannot be read, sizes, paths, verbs, slow and broken connections.
 // Each is answered as documented, stores nothing, and the server goes on.
 
-import { request as nodeRequest } from 'node:http'
+import { once } from 'node:events'
+import { request as nodeRequest, type RequestListener } from 'node:http'
+import { type AddressInfo, connect, type Socket } from 'node:net'
 import { describe, expect, it } from 'vitest'
-import { QUERY_MAX_BYTES } from '../src/core/limits.ts'
+import { PAGE_MAX_BYTES, PIPELINED_MAX, QUERY_MAX_BYTES } from '../src/core/limits.ts'
+import { Connections } from '../src/http/connections.ts'
 import { Contract, type Params, set } from './rig/contract.ts'
 import { expectRefused, startApp, unchanged } from './rig/http.ts'
 import { jsonOf, RawConnection, rawCall, request } from './rig/raw.ts'
@@ -242,6 +245,146 @@ describe('a connection', () => {
   })
 })
 
+describe('sizes of answers', () => {
+  it('refuses a page of more than 4 MB by name, whole, and serves its parts', async () => {
+    const app = await startApp()
+    try {
+      const calls = app.app.on({ assetId: 'free1' })
+      const value = '\u6cf5'.repeat(21_000)
+      for (let sent = 0; sent < PAGE_MAX_BYTES; sent += 63_000) {
+        const answer = await calls.set(value)
+        if (answer.code !== 0) await calls.cancel()
+      }
+      const page = (pageNo: number, pageSize: number) => calls.search({ pagination: { pageNo, pageSize } })
+      const says = /^Invalid Argument pagination\.pageSize:the page would be 4\.\d MB; ask for fewer$/
+      const { totalSize } = (await page(1, 1)).pagination
+      expectRefused(await page(1, 200), 99400, says)
+      const half = Math.ceil(totalSize / 2)
+      const parts = [await page(1, half), await page(2, half)]
+      expect(parts.map(({ data }) => data.length)).toEqual([half, totalSize - half])
+    } finally {
+      await app.stop()
+    }
+  })
+})
+
+describe('callers who send ahead or do not read', () => {
+  /** The bounds of connections around an answering function; `closed` tells the connections that the server closed, by their order. */
+  async function bounded(connections: Connections, answer: RequestListener) {
+    const server = connections.createServer({}, answer).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const sockets: Socket[] = []
+    server.on('connection', socket => sockets.push(socket))
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    const stop = async () => {
+      server.closeAllConnections()
+      await new Promise(resolve => server.close(resolve))
+    }
+    return { url, sockets, stop }
+  }
+  /** more than the buffers of both ends take */
+  const large = Buffer.alloc(16_000_000)
+  const sendsLarge: RequestListener = (_request, response) => {
+    response.writeHead(200, { 'content-length': large.length }).end(large)
+  }
+  const newId = () => '0'.repeat(32)
+
+  it('are served one request at a time, in order, and get all their answers', async () => {
+    let performing = 0
+    let most = 0
+    const { url, stop } = await bounded(new Connections(newId), (request, response) => {
+      performing += 1
+      most = Math.max(most, performing)
+      setImmediate(() => {
+        performing -= 1
+        const text = request.url ?? ''
+        response.writeHead(200, { 'content-length': text.length }).end(text)
+      })
+    })
+    const paths = Array.from({ length: PIPELINED_MAX }, (_, n) => `/${n}`)
+    const connection = new RawConnection(url).send(Buffer.concat(paths.map(path => request('GET', path))))
+    expect((await connection.answers(PIPELINED_MAX)).map(({ body }) => body)).toEqual(paths)
+    expect(most).toBe(1)
+    connection.destroy()
+    await stop()
+  })
+
+  it('are closed with one open request too many, of which no more than the first was performed', async () => {
+    let performed = 0
+    const { url, stop } = await bounded(new Connections(newId), () => {
+      performed += 1
+    })
+    const flood = Buffer.concat(Array.from({ length: PIPELINED_MAX + 1 }, () => request('GET', '/')))
+    await new RawConnection(url).send(flood).closed()
+    expect(performed).toBe(1)
+    await stop()
+  })
+
+  it('are closed in the real server too, which goes on with others', async () => {
+    const { httpUrl } = contract.rig.server
+    for (const path of ['/metrics', '/connect-service/v2.1/commands?action=get', '/nowhere'])
+      await new RawConnection(httpUrl).send(Buffer.concat(Array(1_500).fill(request('GET', path)))).closed()
+    expect((await rawCall(httpUrl, request('GET', '/healthz'))).status).toBe(200)
+  })
+
+  it('have nothing performed behind an answer that closes the connection', async () => {
+    const performed: (string | undefined)[] = []
+    const { url, stop } = await bounded(new Connections(newId), ({ url }, response) => {
+      performed.push(url)
+      response.writeHead(200, { connection: 'close', 'content-length': 0 }).end()
+    })
+    const connection = new RawConnection(url).send(Buffer.concat([request('GET', '/1'), request('GET', '/2')]))
+    await connection.closed()
+    expect(performed).toEqual(['/1'])
+    await stop()
+  })
+
+  it('have a time to read an answer, which waiting for it does not shorten', async () => {
+    const { url, sockets, stop } = await bounded(new Connections(newId, 100), (request, response) => {
+      if (request.url === '/large') sendsLarge(request, response)
+      else setTimeout(() => response.writeHead(200, { 'content-length': 4 }).end('late'), 300)
+    })
+    const waiting = new RawConnection(url).send(request('GET', '/late'))
+    const unread = new RawConnection(url).send(request('GET', '/large'))
+    unread.socket.pause()
+    await once(unread.socket, 'connect')
+    while (sockets.length < 2) await new Promise(resolve => setImmediate(resolve))
+    const unreadHere = sockets.find(({ remotePort }) => remotePort === unread.socket.localPort)!
+    await once(unreadHere, 'close')
+    expect((await waiting.answer()).body).toBe('late')
+    expect((await waiting.send(request('GET', '/late')).answer()).body).toBe('late')
+    unread.destroy()
+    waiting.destroy()
+    await stop()
+  })
+
+  it('hold so many bytes together: then the one that has been waiting longest is closed', async () => {
+    const { url, sockets, stop } = await bounded(new Connections(newId, 60_000, 24_000_000), sendsLarge)
+    /** Asks and does not read. */
+    const ask = async () => {
+      const known = sockets.length
+      const socket = connect(Number(new URL(url).port), '127.0.0.1')
+      socket.write(request('GET', '/'))
+      while (sockets.length === known) await new Promise(resolve => setImmediate(resolve))
+      return socket
+    }
+    /** Reads what is left: true if it was everything. */
+    const readAll = async (socket: Socket) => {
+      for await (const _ of socket) if (socket.bytesRead > large.length) return true
+      return false
+    }
+    await ask()
+    const second = await ask()
+    // The second answer is over the bound, and the first caller pays for it.
+    await once(sockets[0]!, 'close')
+    expect(await readAll(second)).toBe(true)
+    // What was read no longer counts: a third caller is within the bound, and closes nobody.
+    const third = await ask()
+    expect(await readAll(third)).toBe(true)
+    await stop()
+  })
+})
+
 describe('slow callers', () => {
   it('are cut off with 408 while they dribble headers or a body, and store nothing', async () => {
     // The real server waits 20 s and 30 s; here the same server waits 100 ms and 200 ms.
@@ -347,8 +490,20 @@ describe('every answer', () => {
 
   it('comes on a connection that is kept', async () => {
     const connection = new RawConnection(contract.rig.server.httpUrl)
-    for (let i = 0; i < 3; i++) expect((await connection.send(request('GET', '/healthz')).answer()).status).toBe(200)
+    for (let i = 0; i < PIPELINED_MAX + 8; i++)
+      expect((await connection.send(request('GET', '/healthz')).answer()).status).toBe(200)
     connection.destroy()
+  })
+
+  it.each<[string, Record<string, string | null>, number, string]>([
+    ['without a Host', { host: null }, 400, 'Cannot process request: it has no Host header'],
+    ['that expects something', { expect: 'x' }, 417, 'Cannot process request: Expect may only be 100-continue'],
+  ])('has it for a request %s too', async (_what, headers, status, says) => {
+    const connection = new RawConnection(contract.rig.server.httpUrl).send(request('GET', '/healthz', headers))
+    const answer = await connection.answer()
+    expectRefused({ ...jsonOf(answer), status: answer.status }, 99400, says, status)
+    expect(answer.headers.get('content-type')).toBe('application/json;charset=UTF-8')
+    await connection.closed()
   })
 
   it('asks before a large body is sent, where the caller waits for it', async () => {

@@ -34,10 +34,12 @@ describe('limits', () => {
     // A command of the largest input fits into what waits in a socket, and into what the simulated device takes.
     expect(limits.INPUT_OPTION_MAX_BYTES).toBeLessThan(limits.WRITE_BUFFER_MAX_BYTES)
     expect(limits.INPUT_OPTION_MAX_BYTES).toBeLessThan(limits.SIMULATED_PACKET_MAX_BYTES)
-    // A page of commands with the largest input and output is an answer that the client reads.
-    expect(limits.PAGE_SIZE_MAX * (limits.INPUT_OPTION_MAX_BYTES + limits.PACKET_MAX_BYTES)).toBeLessThan(
-      limits.ANSWER_MAX_BYTES,
+    // The list that is printed by default fits a page however large its commands are, and the client reads every page.
+    expect(limits.LIST_LIMIT_DEFAULT * (limits.INPUT_MAX_BYTES + limits.PACKET_MAX_BYTES)).toBeLessThan(
+      limits.PAGE_MAX_BYTES,
     )
+    expect(limits.PAGE_MAX_BYTES).toBeLessThan(limits.ANSWER_MAX_BYTES)
+    expect(limits.PAGE_MAX_BYTES).toBeLessThan(limits.ANSWERS_UNREAD_MAX_BYTES)
     expect(limits.RECONNECT_MIN_MS).toBeLessThan(limits.RECONNECT_MAX_MS)
     // What a retention promises outlives the longest command.
     expect(limits.RETENTION_DAYS * 86_400).toBeGreaterThan(limits.PENDING_TTL_MAX_S)

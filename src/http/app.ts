@@ -9,6 +9,7 @@ import {
   CONNECTIONS_CHECK_MS,
   HEADERS_WAIT_MS,
   HTTP_CONNECTIONS_MAX,
+  KEEP_ALIVE_MS,
   QUERY_MAX_BYTES,
   REQUEST_WAIT_MS,
   TOKEN_LIFE_S,
@@ -34,7 +35,7 @@ export interface AppOptions {
   readonly maxInputBytes: number
   /** `open`: nobody is asked for credentials; see docs/http.md */
   readonly auth: 'signature' | 'open'
-  /** with auth open: the server listens beyond loopback on purpose, so Host is not checked */
+  /** with auth open: the server listens beyond loopback on purpose, and Host is checked only of calls that come over loopback */
   readonly openBeyondLoopback: boolean
 }
 
@@ -50,10 +51,20 @@ export function buildApp(options: AppOptions): FastifyInstance {
   const app = fastify({
     logger: false,
     bodyLimit: options.maxInputBytes,
-    requestTimeout: REQUEST_WAIT_MS,
     forceCloseConnections: 'idle',
     genReqId: newRequestId,
-    http: { headersTimeout: HEADERS_WAIT_MS, connectionsCheckingInterval: CONNECTIONS_CHECK_MS },
+    // One server with bounds on every connection. By itself fastify listens on each address of localhost with a server of its own, of which only
+    // the first can be given bounds.
+    serverFactory: handler =>
+      connections.createServer(
+        {
+          headersTimeout: HEADERS_WAIT_MS,
+          requestTimeout: REQUEST_WAIT_MS,
+          keepAliveTimeout: KEEP_ALIVE_MS,
+          connectionsCheckingInterval: CONNECTIONS_CHECK_MS,
+        },
+        handler,
+      ),
     // Each of these would otherwise be answered in another shape than the envelope.
     clientErrorHandler: (error, socket) => connections.refuse(error, socket),
     frameworkErrors: (_error, request, reply) => noSuchPath(request, reply),
@@ -62,7 +73,6 @@ export function buildApp(options: AppOptions): FastifyInstance {
     routerOptions: { querystringParser: () => ({}) },
   })
   app.server.maxConnections = HTTP_CONNECTIONS_MAX
-  connections.watch(app.server)
   readAnyBody(app)
   refuseWhileStopping(app)
   if (options.auth === 'open')
@@ -84,7 +94,7 @@ export function buildApp(options: AppOptions): FastifyInstance {
   app.get('/healthz', (_request, reply) => reply.type(JSON_TYPE).send('{"status":"up"}'))
   app.get('/readyz', (_request, reply) => ready(options, reply))
   app.get('/metrics', async (_request, reply) =>
-    reply.type(options.metrics.registry.contentType).send(await options.metrics.registry.metrics()),
+    reply.type(options.metrics.registry.contentType).send(await options.metrics.text(options.clock.now())),
   )
   return app
 }
@@ -147,6 +157,8 @@ async function commands(options: AppOptions, request: FastifyRequest): Promise<{
   const name = query.values.get('action') ?? ''
   const action = actions.get(name)
   if (action === undefined) return unknown(failure(unknownAction(name)))
+  if (options.auth === 'open' && mayBeAnImage(request, action))
+    return { action: name, result: failure(refuse(errors.denied, imageMessage), null, 403) }
   const result = await perform(options, request, query.values, action, caller.application)
   return { action: name, result }
 }
@@ -292,13 +304,15 @@ async function ready(options: AppOptions, reply: FastifyReply): Promise<FastifyR
 
 /**
  * In open mode whoever reaches the server may do anything, so a web page must not reach it: neither from its own origin nor by DNS rebinding. A
- * browser names no Origin where a page only loads something, such as an image; then Sec-Fetch-Site tells.
+ * browser names no Origin where a page only loads something, such as an image; then Sec-Fetch-Site tells. A name that was rebound to loopback is
+ * known by Host, however else the server may be reached.
  */
 function refuseForeign(options: AppOptions, request: FastifyRequest, reply: FastifyReply, done: () => void): void {
   const { host, origin, 'sec-fetch-site': site } = request.headers
   const named = origin === undefined || origin === `http://${host}` || origin === `https://${host}`
   const sameOrigin = named && (site === undefined || site === 'same-origin' || site === 'none')
-  const hostIsOurs = options.openBeyondLoopback || (host !== undefined && isLoopbackHost(host))
+  const hostIsOurs =
+    (options.openBeyondLoopback && !isOverLoopback(request)) || (host !== undefined && isLoopbackHost(host))
   if (sameOrigin && hostIsOurs) {
     done()
     return
@@ -308,6 +322,23 @@ function refuseForeign(options: AppOptions, request: FastifyRequest, reply: Fast
 }
 
 const isLoopbackHost = (host: string): boolean => /^(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?$/i.test(host)
+
+/** A socket that is closed already has no address, and counts as the stricter of the two. */
+const isOverLoopback = ({ socket: { localAddress = '' } }: FastifyRequest): boolean =>
+  /^(|::1|(::ffff:)?127\..*)$/i.test(localAddress)
+
+/**
+ * To an address that is not loopback browsers send no Sec-Fetch-Site over plain HTTP, so the GET of a page's image looks like any other. What a page
+ * cannot send to another origin without asking first is a header of its own, and the vendor's clients always send such a one.
+ */
+const mayBeAnImage = (request: FastifyRequest, action: Action): boolean =>
+  request.method === 'GET' &&
+  action.needs === 'Control' &&
+  !isOverLoopback(request) &&
+  !Object.keys(request.headers).some(name => name.startsWith('apim-'))
+
+const imageMessage =
+  'Denied resource:  in open mode a GET that changes something needs an apim-accesstoken header, whatever its value; or use POST'
 
 /** What fastify refuses before a handler runs, and what failed inside one. */
 function onError(options: AppOptions, error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {

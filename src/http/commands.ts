@@ -6,6 +6,7 @@ import { type Command, isCommandId, isKey, Kind, State } from '../core/command.t
 import { assert, errors, invalid, type Refusal, refuse } from '../core/errors.ts'
 import { isObject } from '../core/json.ts'
 import {
+  PAGE_MAX_BYTES,
   PAGE_SIZE_DEFAULT,
   PAGE_SIZE_MAX,
   PENDING_TTL_MAX_S,
@@ -15,7 +16,7 @@ import {
 import { checkPoint, checkService } from '../core/model.ts'
 import type { Engine, NewCommand, Settlement } from '../engine.ts'
 import type { Fleet } from '../fleet/fleet.ts'
-import type { CommandStore, Device } from '../store/store.ts'
+import type { CommandStore, Device, StoredCommand } from '../store/store.ts'
 import { parseExpression } from './expression.ts'
 import { parseProjection } from './projection.ts'
 import { commandStruct, failure, ok, onRecord, type Result } from './wire.ts'
@@ -179,10 +180,23 @@ async function search(call: Call): Promise<Result> {
   if (!settled.ok) return refused(settled)
   const offset = (pageNo - 1) * pageSize
   const { rows, total } = await call.store.search(call.device.id, condition.condition, offset, pageSize)
+  const bytes = pageBytes(rows)
+  if (bytes > PAGE_MAX_BYTES) {
+    const megabytes = (bytes / 1_000_000).toFixed(1)
+    return failure(invalid('pagination.pageSize', `the page would be ${megabytes} MB; ask for fewer`))
+  }
   const data = rows.map(row => projection.project(commandStruct(row, call.device)))
   const sortedBy = [{ field: 'createDate', order: 'DESC' }]
   return ok(data, { pagination: { sortedBy, pageNo, pageSize, totalSize: total } })
 }
+
+/** Of the names, inputs and outputs of a page. A projection is not counted off: what it leaves out has to be read all the same. */
+const pageBytes = (rows: readonly StoredCommand[]): number =>
+  rows.reduce(
+    (sum, { body: { nameJson, inputJson, outputJson } }) =>
+      sum + Buffer.byteLength(nameJson) + Buffer.byteLength(inputJson) + Buffer.byteLength(outputJson ?? ''),
+    0,
+  )
 
 /** With commandId that one, without all of the device; `data` holds exactly those that this call cancelled. */
 async function cancel(call: Call): Promise<Result> {

@@ -134,7 +134,7 @@ export interface AppRig {
   stop(): Promise<void>
 }
 
-export interface AppRigOptions extends Partial<Pick<AppOptions, 'auth' | 'log'>> {
+export interface AppRigOptions extends Partial<Pick<AppOptions, 'auth' | 'log' | 'openBeyondLoopback'>> {
   readonly startAt?: number
   readonly store?: Store
   /** the largest id that this node gave before */
@@ -148,6 +148,7 @@ const quiet: Log = { info: () => undefined, warn: () => undefined, error: () => 
 /** The HTTP app on a real socket with a real engine behind it; the clock stands still until the test moves it. */
 export async function startApp(options: AppRigOptions = {}): Promise<AppRig> {
   const { startAt, store = openMemory(), lastCommandId = null, before, auth = 'signature', log = quiet } = options
+  const { openBeyondLoopback = false } = options
   const clock = new ManualClock(startAt)
   const fleet = new Fleet(store, new Secrets(randomKey()))
   const parsed = parseFleetFile(httpFleet(), 'fleet.json')
@@ -170,7 +171,7 @@ export async function startApp(options: AppRigOptions = {}): Promise<AppRig> {
   const newToken = () => randomBytes(32).toString('base64url')
   const tokens = new TokenService({ tokens: store, fleet, newToken, clockWindowMs: 600_000 })
   const parts = { engine, store, fleet, tokens, clock, metrics, log, auth }
-  const fastify = buildApp({ ...parts, maxInputBytes: 65_536, openBeyondLoopback: false })
+  const fastify = buildApp({ ...parts, maxInputBytes: 65_536, openBeyondLoopback })
   before?.(fastify)
   await fastify.listen({ host: '127.0.0.1', port: 0 })
   const url = `http://127.0.0.1:${(fastify.server.address() as AddressInfo).port}`

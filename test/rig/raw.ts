@@ -46,7 +46,7 @@ export class RawConnection {
     })
     // A server that closes while we still write resets the connection; what it answered before counts, and `answers` tells what did not come.
     this.socket.on('error', () => this.socket.destroy())
-    this.#closed = once(this.socket, 'close').then(() => undefined)
+    this.#closed = new Promise(resolve => this.socket.once('close', () => resolve()))
   }
 
   send(bytes: string | Uint8Array): this {
