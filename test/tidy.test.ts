@@ -61,6 +61,33 @@ describe('imports', () => {
   })
 })
 
+describe('the crash harness', () => {
+  it.each(files('crash'))('%s shares nothing with what it judges', file => {
+    for (const specifier of imports(file))
+      if (specifier.startsWith('.')) expect(target(file, specifier), `${file} imports ${specifier}`).toMatch(/^crash\//)
+  })
+})
+
+/** Not the mutants: they are a list, and whoever tries them runs processes. */
+const simulator = files('sim').filter(file => !file.startsWith('sim/mutant'))
+
+describe('the simulator', () => {
+  const may =
+    /^(sim\/|src\/core\/|src\/store\/|src\/(engine|clock)\.ts$|src\/mqtt\/(session|topics|payload|frame)\.ts$)/
+  it.each(simulator)('%s takes the real parts, and no socket, clock, timer or chance of this machine', file => {
+    for (const specifier of imports(file)) {
+      if (specifier.startsWith('.')) expect(target(file, specifier), `${file} imports ${specifier}`).toMatch(may)
+      else
+        expect(specifier).not.toMatch(/^node:(net|tls|https?|http2|dgram|timers|crypto|child_process|worker_threads)/)
+    }
+    const code = read(file).replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '')
+    expect(code).not.toMatch(/\bDate\b|\bMath\.random\b|\bsetTimeout\b|\bsetInterval\b/)
+    // One turn of the real loop lets promises run; the command line says how fast it was.
+    if (file !== 'sim/world.ts') expect(code).not.toMatch(/\bsetImmediate\b/)
+    if (file !== 'sim/main.ts') expect(code).not.toMatch(/\bperformance\b/)
+  })
+})
+
 describe('the core', () => {
   const forbidden = [
     /\bDate\.now\b/,
@@ -77,13 +104,16 @@ describe('the core', () => {
 })
 
 describe('every file', () => {
-  it.each([...source, ...files('test'), ...files('bench')])('%s opens with what it is', file => {
-    expect(read(file)).toMatch(/^(#!.*\n)?\/\/ \S+/)
-  })
-  it.each(source)('%s is not longer than can be read', file => {
+  it.each([...source, ...files('test'), ...files('bench'), ...files('sim'), ...files('crash')])(
+    '%s opens with what it is',
+    file => {
+      expect(read(file)).toMatch(/^(#!.*\n)?\/\/ \S+/)
+    },
+  )
+  it.each([...source, ...simulator, ...files('crash')])('%s is not longer than can be read', file => {
     expect(read(file).split('\n').length).toBeLessThanOrEqual(650)
   })
-  it.each(source)('%s swallows no error', file => {
+  it.each([...source, ...files('crash')])('%s swallows no error', file => {
     expect(read(file)).not.toMatch(/catch\s*(\([^)]*\))?\s*\{\s*\}/)
   })
 })

@@ -1,0 +1,296 @@
+// Callers: they send commands and wait or not, cancel one or all, get, search, repeat themselves and hang up. What they are told goes to the history.
+
+import { Kind, State } from '../src/core/command.ts'
+import { errors } from '../src/core/errors.ts'
+import type { NewCommand } from '../src/engine.ts'
+import type { Surroundings } from './devices.ts'
+import type { Call, History } from './history.ts'
+import type { Incarnation } from './process.ts'
+
+const THINK_MAX_MS = 1_500
+const BURST_MAX = 6
+const REMEMBERED = 12
+/** chance of each caller */
+const AT_LOGIN = 0.08
+const IN_TIME_MAX_MS = 10_000
+const SEARCH_ALL = Number.MAX_SAFE_INTEGER
+
+/** Numbers for the inputs of all callers, so that each can be told from all others. */
+export interface Tags {
+  next: number
+}
+
+type Act = (deviceId: number) => void
+
+export class Caller {
+  readonly #around: Surroundings
+  readonly #history: History
+  readonly #deviceIds: readonly number[]
+  readonly #tags: Tags
+  /** ids that it was told, newest last, with their devices */
+  readonly #known: { readonly deviceId: number; readonly id: string }[] = []
+  #last: () => void = () => undefined
+  /** cancels that it has not been answered, by device */
+  readonly #cancelling = new Map<Call, number>()
+
+  constructor(around: Surroundings, history: History, deviceIds: readonly number[], tags: Tags) {
+    this.#around = around
+    this.#history = history
+    this.#deviceIds = deviceIds
+    this.#tags = tags
+    around.host.onDeath.push(() => this.#abandoned())
+    around.host.onLogin.push(deviceId => this.#callAtLogin(deviceId))
+    this.#actLater()
+  }
+
+  #abandoned(): void {
+    for (const deviceId of this.#cancelling.values()) this.#around.checks.lostCancel(deviceId)
+    this.#cancelling.clear()
+  }
+
+  #callAtLogin(deviceId: number): void {
+    const { world } = this.#around
+    if (world.calm || !world.random.chance(AT_LOGIN)) return
+    world.count('caller calls as a device logs in')
+    world.after(world.random.int(0, 1), 'actor', () => this.#do(deviceId))
+  }
+
+  #actLater(): void {
+    const { world } = this.#around
+    world.after(world.random.int(1, THINK_MAX_MS), 'actor', () => {
+      if (world.calm) return
+      this.#act()
+      this.#actLater()
+    })
+  }
+
+  #act(): void {
+    const { random } = this.#around.world
+    const does = random.weighted({ one: 74, burst: 10, again: 8, 'in time': 8 })
+    if (does === 'again') {
+      this.#last()
+      return
+    }
+    if (does === 'in time') {
+      this.#inTime()
+      return
+    }
+    const deviceId = random.pick(this.#deviceIds)
+    const times = does === 'burst' ? random.int(2, BURST_MAX) : 1
+    for (let i = 0; i < times; i += 1) this.#do(deviceId)
+  }
+
+  /** Something is called in the very millisecond in which an open command lapses, or the one before. */
+  #inTime(): void {
+    const { world, ledger } = this.#around
+    const { random } = world
+    const deviceId = random.pick(this.#deviceIds)
+    const open = [...ledger.inState(deviceId, State.created), ...ledger.inState(deviceId, State.sent)]
+    if (open.length === 0) return
+    const { id, state } = random.pick(open)
+    const due = ledger.dueAt(deviceId, id, state)
+    if (due === null) return
+    const waitMs = due - world.processNow() - random.int(0, 1)
+    if (waitMs < 0 || waitMs > IN_TIME_MAX_MS) return
+    world.count('caller calls in the last moment')
+    const act = random.pick([() => this.#cancel(deviceId, id), () => this.#search(deviceId), () => this.#do(deviceId)])
+    world.after(waitMs, 'actor', act)
+  }
+
+  #do(deviceId: number): void {
+    const acts: Record<string, Act> = {
+      instant: device => this.#enqueue(device, 0),
+      cached: device => this.#enqueue(device, this.#drawTtl()),
+      cancelOne: () => this.#cancelOne(),
+      cancelAll: device => this.#cancel(device, null),
+      get: () => this.#get(),
+      search: device => this.#search(device),
+    }
+    const weights = { instant: 22, cached: 34, cancelOne: 12, cancelAll: 5, get: 14, search: 9 }
+    const act = acts[this.#around.world.random.weighted(weights)]
+    if (act === undefined) return
+    this.#last = () => act(deviceId)
+    act(deviceId)
+  }
+
+  #drawTtl(): number {
+    const { random } = this.#around.world
+    return random.pick([1, 2, 5, 10, 60, 60, 600, random.int(1, 900)])
+  }
+
+  /** Calls the process, if one listens; what a dead one would have answered is never heard. */
+  #call<A>(call: Call, run: (process: Incarnation) => Promise<A>, answered: (answer: A) => void): void {
+    const { host, world } = this.#around
+    const process = host.current
+    if (process === null || !process.alive || process.stopping) {
+      world.count('call nobody listens')
+      return
+    }
+    world.note(call.deviceId, `call ${call.invokedAt}: ${call.what}`)
+    host.callBegins()
+    const ended = (answer: A): void => {
+      if (!process.alive) return
+      world.note(call.deviceId, `call ${call.invokedAt} is answered`)
+      answered(answer)
+      host.callEnds()
+    }
+    run(process).then(ended, (error: unknown) => {
+      if (!process.alive) return
+      process.unexpected(error, 'a call rejects')
+      world.count('call failed by a store fault')
+      host.callEnds()
+    })
+  }
+
+  #enqueue(deviceId: number, pendingTtlS: number): void {
+    const { world, checks, host } = this.#around
+    const { random } = world
+    this.#tags.next += 1
+    const tag = this.#tags.next
+    const kind = random.pick([Kind.set, Kind.invoke])
+    const padding = random.chance(0.1) ? { padding: 'x'.repeat(200) } : {}
+    const command: NewCommand = {
+      kind,
+      identifier: kind === Kind.set ? 'point' : random.pick(['reboot', 'configure']),
+      timeoutS: random.pick([1, 1, 2, 5, 30]),
+      pendingTtlS,
+      by: 'application',
+      nameJson: '{"defaultValue":"name","i18nValue":{}}',
+      inputJson: JSON.stringify({ tag, ...padding }),
+    }
+    const waits = pendingTtlS === 0 && random.chance(0.95)
+    const call = this.#history.invoke(deviceId, `enqueue ${pendingTtlS === 0 ? 'instant' : 'cached'}, tag ${tag}`)
+    world.count(`input enqueue ${pendingTtlS === 0 ? 'instant' : 'cached'}`)
+    const hangsUp = random.chance(0.1)
+    if (hangsUp) world.count('caller hangs up')
+    this.#call(
+      call,
+      process => process.engine.enqueue(deviceId, command, waits),
+      answer => {
+        if (!answer.ok) return this.#refused(call, tag, answer.code)
+        const { id, state } = answer.command
+        world.note(deviceId, `tag ${tag} is accepted as ${id}, state ${state}`)
+        checks.accepted(call, answer.command, tag, answer.settlement !== null)
+        this.#remember(deviceId, id)
+        if (answer.settlement === null) return
+        const process = host.current
+        // A caller that hangs up drops the promise; that it is kept all the same is looked at for everybody.
+        host.callBegins()
+        void answer.settlement.then(settlement => {
+          if (process?.alive !== true) return
+          world.count(`settlement ${settlement.type} ${settlement.command.state}${hangsUp ? ' (hung up)' : ''}`)
+          checks.settled(id, settlement)
+          host.callEnds()
+        })
+      },
+    )
+  }
+
+  #refused(call: Call, tag: number, code: number): void {
+    const { world, checks } = this.#around
+    world.count(`call refused ${code}`)
+    if (code === errors.unavailable.code || code === errors.internal.code) checks.refused(call, tag)
+  }
+
+  #remember(deviceId: number, id: string): void {
+    this.#known.push({ deviceId, id })
+    if (this.#known.length > REMEMBERED) this.#known.shift()
+  }
+
+  #drawKnown(): { readonly deviceId: number; readonly id: string } | null {
+    const { random } = this.#around.world
+    if (this.#known.length === 0) return null
+    // The newest are those that still move.
+    const from = random.chance(0.7) ? Math.max(0, this.#known.length - 3) : 0
+    return this.#known[random.int(from, this.#known.length - 1)] ?? null
+  }
+
+  #cancelOne(): void {
+    const known = this.#drawKnown()
+    if (known !== null) this.#cancel(known.deviceId, known.id)
+  }
+
+  #cancel(deviceId: number, id: string | null): void {
+    const { world, checks, ledger } = this.#around
+    const call = this.#history.invoke(deviceId, id === null ? 'cancel all' : `cancel ${id}`)
+    world.count(`input cancel ${id === null ? 'all' : 'one'}`)
+    this.#cancelling.set(call, deviceId)
+    this.#call(
+      call,
+      process => process.engine.cancel(deviceId, id, 'application'),
+      answer => {
+        this.#cancelling.delete(call)
+        if (!answer.ok) {
+          world.count(`cancel refused ${answer.code}`)
+          if (answer.code === errors.commandNotFound.code && id !== null) this.#mustBeGone(deviceId, id)
+          return
+        }
+        const { cancelled, notCancelled } = answer
+        world.count(cancelled.length > 0 ? 'cancel succeeds' : 'cancel finds nothing')
+        world.note(deviceId, `cancelled ${cancelled.map(command => command.id).join(', ') || 'nothing'}`)
+        checks.cancelled(call, cancelled, id === null)
+        if (id !== null && cancelled.some(command => command.id !== id))
+          ledger.broken(16, deviceId, `cancel ${id} cancelled another command`)
+        if (id !== null && cancelled.length + notCancelled.length !== 1)
+          ledger.broken(16, deviceId, `cancel ${id} does not say what became of it`)
+        for (const { commandId, state } of notCancelled) {
+          if (state === State.created) ledger.broken(16, deviceId, `${commandId} is created and was not cancelled`)
+          this.#history.saw(call, commandId, state)
+          this.#history.matches(call, [[commandId, state]])
+        }
+      },
+    )
+  }
+
+  /** Only a purge may take a record away. */
+  #mustBeGone(deviceId: number, id: string): void {
+    const { ledger } = this.#around
+    const entry = ledger.log(deviceId).commands.get(id)
+    if (entry !== undefined && !this.#history.mayBeGone(entry))
+      ledger.broken(1, deviceId, `${id} was accepted and is not found`)
+  }
+
+  #get(): void {
+    const known = this.#drawKnown()
+    if (known === null) return
+    const { deviceId, id } = known
+    const call = this.#history.invoke(deviceId, `get ${id}`)
+    this.#call(
+      call,
+      async process => {
+        const settled = await process.engine.settleDue(deviceId)
+        return settled.ok ? { stored: await process.store.command(deviceId, id) } : settled
+      },
+      answer => {
+        if ('ok' in answer) return this.#around.world.count('read refused')
+        if (answer.stored === null) return this.#mustBeGone(deviceId, id)
+        const { state } = answer.stored.command
+        this.#history.read(call, id, state)
+        this.#history.matches(call, [[id, state]])
+      },
+    )
+  }
+
+  #search(deviceId: number): void {
+    const { world, ledger } = this.#around
+    const states = world.random.pick([[1, 2, 3, 4, 5, 6, 7], [1], [1, 4], [2, 3, 5, 6, 7]] as const satisfies State[][])
+    const call = this.#history.invoke(deviceId, `search state in (${states.join(', ')})`)
+    this.#call(
+      call,
+      async process => {
+        const settled = await process.engine.settleDue(deviceId)
+        if (!settled.ok) return settled
+        const condition = { op: 'state', states, negated: false } as const
+        return { page: await process.store.search(deviceId, condition, 0, SEARCH_ALL) }
+      },
+      answer => {
+        if ('ok' in answer) return world.count('read refused')
+        const { rows, total } = answer.page
+        if (rows.length !== total) ledger.broken(16, deviceId, `a search has ${rows.length} rows of ${total}`)
+        for (const { command } of rows) this.#history.read(call, command.id, command.state)
+        const told = rows.map(({ command }) => [command.id, command.state] as const)
+        this.#history.matches(call, told, new Set(states))
+      },
+    )
+  }
+}

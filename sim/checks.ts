@@ -1,0 +1,289 @@
+// The invariants that are looked at while a world runs: as bytes leave, as callers are answered, and whenever the process is at rest.
+// Their list is invariants.ts; what is checked commit by commit is in ledger.ts, call by call in history.ts.
+
+import { type Command, type Downlink, State, stateName } from '../src/core/command.ts'
+import { RETRY_AFTER_MS } from '../src/core/limits.ts'
+import type { Settlement } from '../src/engine.ts'
+import type { Store } from '../src/store/store.ts'
+import type { Call, History } from './history.ts'
+import type { Entry, Ledger } from './ledger.ts'
+import type { World } from './world.ts'
+
+/** One connection, as far as the rule about dead ones is concerned. */
+interface Heard {
+  /** something arrived since the last command was written to it */
+  since: boolean
+  lastCommand: Entry | null
+}
+
+interface Waiter {
+  readonly call: Call
+  readonly id: string
+  readonly expireAt: number
+}
+
+/** What the process looks like when nothing is in flight in it. */
+export interface AtRest {
+  readonly now: number
+  readonly stopping: boolean
+  /** instant of the last store fault, on the world's own time: what failed then is tried again a little later */
+  readonly faultAt: number
+  /** ms that the calls around a failed one may take until the pause before the next attempt begins */
+  readonly faultMarginMs: number
+  readonly worldNow: number
+  isOnline(deviceId: number): boolean
+  /** connected, not disabled, and its session may be sent to */
+  isReady(deviceId: number): boolean
+}
+
+export class Checks {
+  readonly #world: World
+  readonly #ledger: Ledger
+  readonly #history: History
+  readonly #heard = new Map<object, Heard>()
+  readonly #waiters = new Map<string, Waiter>()
+  readonly #cancelledBy = new Map<string, Call>()
+  /** cancels whose answer nobody got: the process died, or a fault struck */
+  readonly #lostCancels = new Set<number>()
+  readonly #received = new Set<string>()
+  readonly #accepted = new Map<string, number>()
+  /** lengths of the logs when the process started */
+  readonly #lengthAtStart = new Map<number, number>()
+  readonly #refusedTags = new Map<number, number>()
+
+  constructor(world: World, ledger: Ledger, history: History) {
+    this.#world = world
+    this.#ledger = ledger
+    this.#history = history
+  }
+
+  // --- as it happens ---------------------------------------------------------------------------------------------
+
+  /** Something came from the device, on this connection. */
+  arrived(connection: object): void {
+    const heard = this.#heard.get(connection)
+    if (heard) heard.since = true
+  }
+
+  /** The bytes of a PUBLISH leave: the moment that counts for every promise about publishing. */
+  publishing(connection: object, deviceId: number, downlink: Downlink, now: number): void {
+    const log = this.#ledger.log(deviceId)
+    const { commandId: id, session } = downlink
+    const entry = log.commands.get(id)
+    const broken = (invariant: 2 | 4 | 5 | 6 | 15 | 1, what: string): void =>
+      this.#ledger.broken(invariant, deviceId, `${id} is published ${what}`)
+    this.#world.count('published')
+    if (entry === undefined) {
+      broken(1, 'and not on record')
+      return
+    }
+    if (this.#cancelledBy.has(id)) broken(2, 'after a cancel reported it')
+    if (entry.published > 0) broken(4, 'again')
+    entry.published += 1
+    if (entry.state !== State.sent)
+      broken(entry.state === State.cancelled ? 2 : 4, `while it is ${stateName[entry.state]}`)
+    if (entry.sentSession !== session) broken(4, `on session ${session}, it was sent on ${entry.sentSession}`)
+    if (id <= log.lastPublished) broken(5, `after ${log.lastPublished}`)
+    log.lastPublished = id
+    if (now >= entry.expireAt) broken(6, `at ${now}, it expires at ${entry.expireAt}`)
+    if (now >= Number(entry.deadlineAt)) broken(6, `at ${now}, its deadline is ${entry.deadlineAt}`)
+    if (tagOf(downlink.inputJson) !== entry.tag)
+      this.#ledger.broken(17, deviceId, `${id} is published with another input`)
+    const before = this.#heard.get(connection)
+    if (before && !before.since && before.lastCommand?.state === State.timedOut)
+      broken(15, `on a connection silent since ${before.lastCommand.id} timed out`)
+    this.#heard.set(connection, { since: false, lastCommand: entry })
+    this.#history.published(deviceId, id)
+  }
+
+  /** A command has reached its device. */
+  received(deviceId: number, id: string, inputJson: string): void {
+    if (this.#received.has(id)) this.#ledger.broken(4, deviceId, `${id} reaches the device twice`)
+    this.#received.add(id)
+    const entry = this.#ledger.log(deviceId).commands.get(id)
+    if (entry === undefined) {
+      this.#ledger.broken(1, deviceId, `${id} reaches a device that it is not for`)
+      return
+    }
+    if (tagOf(inputJson) !== entry.tag) this.#ledger.broken(17, deviceId, `${id} arrives with another input`)
+    if (this.#cancelledBy.has(id)) this.#ledger.broken(2, deviceId, `${id} arrives after a cancel reported it`)
+  }
+
+  /** The process has got an answer of this device from the network. True where the command has left: a device may guess ids before. */
+  answerArrived(deviceId: number, id: string, code: string): boolean {
+    const { answers, commands } = this.#ledger.log(deviceId)
+    answers.set(id, [...(answers.get(id) ?? []), code])
+    return (commands.get(id)?.published ?? 0) > 0
+  }
+
+  /** The PUBACK of an answer leaves. */
+  acknowledging(deviceId: number, id: string): void {
+    const entry = this.#ledger.log(deviceId).commands.get(id)
+    if (entry?.state === State.sent)
+      this.#ledger.broken(18, deviceId, `the answer to ${id} is acknowledged while it is still sent`)
+  }
+
+  accepted(call: Call, { id, state, expireAt }: Command, tag: number, waits: boolean): void {
+    if (this.#ledger.byTag.get(tag)?.id !== id)
+      this.#ledger.broken(1, call.deviceId, `the call with tag ${tag} is answered ${id}, which is not on record`)
+    this.#accepted.set(id, call.deviceId)
+    this.#history.accepted(call, id, state)
+    if (waits) this.#waiters.set(id, { call, id, expireAt })
+  }
+
+  /** The call was refused: nothing is stored, as the answer says. */
+  refused(call: Call, tag: number): void {
+    this.#refusedTags.set(tag, call.deviceId)
+  }
+
+  settled(id: string, { type, command }: Settlement): void {
+    const waiter = this.#waiters.get(id)
+    this.#waiters.delete(id)
+    if (waiter === undefined) throw new Error('an answer that nobody waited for')
+    const { call } = waiter
+    const isFinal = command.state !== State.created && command.state !== State.sent
+    if (command.id !== id || (type === 'settled') !== isFinal)
+      this.#ledger.broken(9, call.deviceId, `who waits for ${id} is told ${type}, ${stateName[command.state]}`)
+    if (type === 'settled') this.#history.saw(call, id, command.state)
+    this.#history.matches(call, [[id, command.state]])
+  }
+
+  cancelled(call: Call, commands: readonly Command[], all: boolean): void {
+    const { deviceId } = call
+    const log = this.#ledger.log(deviceId)
+    let last = ''
+    for (const { id, state } of commands) {
+      if (id <= last) this.#ledger.broken(16, deviceId, `a cancel lists ${id} after ${last}`)
+      last = id
+      if (state !== State.cancelled) this.#ledger.broken(2, deviceId, `a cancel lists ${id} as ${stateName[state]}`)
+      if (log.commands.get(id)?.state !== State.cancelled) this.#ledger.broken(2, deviceId, `a cancel lists ${id}`)
+      if ((log.commands.get(id)?.published ?? 0) > 0)
+        this.#ledger.broken(2, deviceId, `${id} was published and is reported cancelled`)
+      if (this.#cancelledBy.has(id)) this.#ledger.broken(2, deviceId, `${id} is reported cancelled by two calls`)
+      this.#cancelledBy.set(id, call)
+      this.#history.saw(call, id, state)
+    }
+    const told = commands.map(({ id, state }) => [id, state] as const)
+    this.#history.matches(call, told, all ? new Set([State.created]) : undefined)
+    if (all) this.#history.cancelledAll(call)
+  }
+
+  lostCancel(deviceId: number): void {
+    this.#lostCancels.add(deviceId)
+  }
+
+  started(): void {
+    for (const { deviceId, length } of this.#ledger.logs) this.#lengthAtStart.set(deviceId, length)
+  }
+
+  /** The process is gone: nobody waits for it any more. */
+  died(): void {
+    this.#waiters.clear()
+    this.#heard.clear()
+  }
+
+  /** The process has ended in order: everybody has been told. */
+  stopped(): void {
+    for (const { id, call } of this.#waiters.values())
+      this.#ledger.broken(9, call.deviceId, `the process has stopped, and who waits for ${id} was not told`)
+    this.died()
+  }
+
+  // --- at rest ---------------------------------------------------------------------------------------------------
+
+  atRest(rest: AtRest): void {
+    this.#world.count('rest')
+    const isExcused = rest.worldNow - rest.faultAt <= RETRY_AFTER_MS + rest.faultMarginMs
+    if (isExcused || rest.stopping) return
+    this.#checkDue(rest)
+    for (const { deviceId } of this.#ledger.logs) {
+      if (!rest.isOnline(deviceId)) this.#checkAway(deviceId)
+      if (!rest.isReady(deviceId)) continue
+      const [head] = this.#ledger.inState(deviceId, State.created)
+      if (head && this.#ledger.inState(deviceId, State.sent).length === 0)
+        this.#ledger.broken(8, deviceId, `${head.id} waits, the device is ready, and nothing is sent`)
+    }
+  }
+
+  /** What a process found when it started may wait for the device's next step. */
+  #checkAway(deviceId: number): void {
+    const waits = this.#ledger.inState(deviceId, State.created).find(({ instant }) => instant)
+    if (waits !== undefined && Number(waits.history[0]?.from) > (this.#lengthAtStart.get(deviceId) ?? 0))
+      this.#ledger.broken(24, deviceId, `${waits.id} waits, and the device is away`)
+  }
+
+  #checkDue({ now }: AtRest): void {
+    for (const { id, call, expireAt } of this.#waiters.values())
+      if (now >= expireAt)
+        this.#ledger.broken(9, call.deviceId, `who waits for ${id} was not told by ${expireAt}, it is ${now}`)
+    for (const { deviceId, commands } of this.#ledger.logs)
+      for (const entry of commands.values()) {
+        const due = dueAt(entry)
+        if (due !== null && now >= due)
+          this.#ledger.broken(19, deviceId, `${entry.id} is ${stateName[entry.state]} at ${now}, it was due at ${due}`)
+      }
+  }
+
+  /** The store, read back whole, says what the ledger says: after a start, and at the end. */
+  async compareStore(store: Store, now: number): Promise<void> {
+    const before = now - this.#world.faults.retentionMs
+    for (const { deviceId, commands, length } of this.#ledger.logs) {
+      const { rows } = await store.search(deviceId, null, 0, Number.MAX_SAFE_INTEGER)
+      const stored = new Map(rows.map(row => [row.command.id, row]))
+      for (const entry of commands.values()) {
+        const row = stored.get(entry.id)
+        stored.delete(entry.id)
+        if (row === undefined) {
+          const mayBeGone = entry.settledAt !== null && entry.settledAt < before
+          if (!mayBeGone) this.#ledger.broken(1, deviceId, `${entry.id} is not in the store any more`)
+        } else if (
+          row.command.state !== entry.state ||
+          row.command.code !== entry.code ||
+          tagOf(row.body.inputJson) !== entry.tag
+        )
+          this.#ledger.broken(
+            1,
+            deviceId,
+            `the store has ${entry.id} as ${stateName[row.command.state]}, not ${stateName[entry.state]}`,
+          )
+      }
+      for (const { command, body } of rows)
+        if (body.outputJson !== null && body.outputJson !== `{"of":"${command.id}"}`)
+          this.#ledger.broken(18, deviceId, `${command.id} has the outputs of another answer: ${body.outputJson}`)
+      for (const id of stored.keys())
+        this.#ledger.broken(17, deviceId, `the store has ${id}, which was never committed`)
+      const events = await store.events(deviceId, null, 1)
+      const last = events[0]?.seq ?? length
+      const [queue] = await store.load([{ deviceId, commandIds: [] }])
+      if (queue?.eventSeq !== length || last > length)
+        this.#ledger.broken(13, deviceId, `the store has ${queue?.eventSeq} events, ${length} were committed`)
+    }
+  }
+
+  /** When everything is over. */
+  atEnd(): void {
+    for (const [id, deviceId] of this.#accepted)
+      if (!this.#ledger.log(deviceId).commands.has(id))
+        this.#ledger.broken(1, deviceId, `${id} was accepted and is lost`)
+    for (const [tag, deviceId] of this.#refusedTags)
+      if (this.#ledger.byTag.has(tag))
+        this.#ledger.broken(17, deviceId, `the call with tag ${tag} was refused and is on record`)
+    for (const { deviceId, commands } of this.#ledger.logs)
+      for (const { id, state } of commands.values()) {
+        if (state === State.created || state === State.sent)
+          this.#ledger.broken(21, deviceId, `${id} is ${stateName[state]} at the end`)
+        if (state === State.cancelled && !this.#cancelledBy.has(id) && !this.#lostCancels.has(deviceId))
+          this.#ledger.broken(2, deviceId, `${id} is cancelled, and no cancel reported it`)
+      }
+    for (const { id, call } of this.#waiters.values())
+      this.#ledger.broken(9, call.deviceId, `who waits for ${id} was never told`)
+    this.#history.checkAll()
+  }
+}
+
+const dueAt = ({ state, expireAt, deadlineAt }: Entry): number | null => {
+  if (state === State.sent) return deadlineAt
+  return state === State.created ? expireAt : null
+}
+
+const tagOf = (inputJson: string): number => Number(JSON.parse(inputJson).tag)

@@ -1,0 +1,67 @@
+// What goes wrong in one world: drawn once from its seed, so that a seed tries a few faults hard rather than all of them a little.
+
+import type { Random } from './random.ts'
+
+/** Chances per occasion, or weights among each other; 0 = this world does not have it. */
+export interface Faults {
+  /** chance that a packet takes seconds instead of milliseconds */
+  readonly slowNetwork: number
+  /** chance that a closed connection is noticed by the other side only much later */
+  readonly lateNotice: number
+  /** chance that a store call takes its time while inputs pile up */
+  readonly slowStore: number
+  /** weights of what strikes from outside */
+  readonly strikes: Readonly<Record<Strike, number>>
+  /** ms; the longest step back of the wall clock at a restart */
+  readonly stepBackMs: number
+  /** ms that final records are kept */
+  readonly retentionMs: number
+  readonly queueCap: number
+}
+
+export const strikes = [
+  'half-open',
+  'drop',
+  'crash',
+  'stop',
+  'commit fails',
+  'read fails',
+  'clock jump',
+  'fleet edit',
+  'disable',
+] as const
+export type Strike = (typeof strikes)[number]
+
+const DAY_MS = 86_400_000
+
+export function drawFaults(random: Random): Faults {
+  const some = (value: number): number => (random.chance(0.6) ? value : 0)
+  return {
+    slowNetwork: some(0.05),
+    lateNotice: some(0.4),
+    slowStore: random.pick([0.1, 0.4, 0.8]),
+    strikes: {
+      'half-open': some(3),
+      drop: some(3),
+      crash: some(2),
+      stop: some(1),
+      'commit fails': some(2),
+      'read fails': some(2),
+      'clock jump': some(1),
+      'fleet edit': some(2),
+      disable: some(1),
+    },
+    stepBackMs: random.pick([0, 0, 5_000, 60_000, 3_600_000]),
+    retentionMs: random.pick([7 * DAY_MS, 7 * DAY_MS, 60_000]),
+    queueCap: random.pick([1, 3, 3, 8, 50]),
+  }
+}
+
+/** For the first line of a run. */
+export function describeFaults(faults: Faults): string {
+  const on = strikes.filter(strike => faults.strikes[strike] > 0)
+  const { slowNetwork, lateNotice, slowStore, stepBackMs, retentionMs, queueCap } = faults
+  const network = [slowNetwork > 0 ? 'slow network' : '', lateNotice > 0 ? 'late notice' : ''].filter(Boolean)
+  const figures = `slow store ${slowStore}, step back ${stepBackMs} ms, retention ${retentionMs} ms, cap ${queueCap}`
+  return `faults: ${[...on, ...network].join(', ') || 'none'}; ${figures}`
+}

@@ -1,0 +1,115 @@
+// The store as one process sees it: the real one behind a gate that takes its time, fails, crashes the process, and opens for no dead process.
+
+import type { Batch, CommandStore, Registry, Store, Tokens } from '../src/store/store.ts'
+import type { World } from './world.ts'
+
+/** What an injected fault throws, so that it can be told from a defect. */
+export class StoreFault extends Error {
+  override readonly name = 'StoreFault'
+}
+
+export type StoreOp = 'load' | 'commit' | 'due' | 'nextDue' | 'bodies' | 'read' | 'purge'
+
+/** Where a process may be made to crash. */
+export const crashPoints = [
+  'while deciding',
+  'before commit',
+  'after commit, before effects',
+  'between effects, before the PUBLISH',
+  'after the PUBLISH, before answers',
+  'between PUBLISH and PUBACK',
+  'at rest',
+] as const
+export type CrashPoint = (typeof crashPoints)[number]
+
+/** The process that is behind the gate. */
+export interface Gated {
+  readonly alive: boolean
+  /** everything takes its time and may fail: not while the process starts */
+  readonly started: boolean
+  /** dies here if this is where it shall die */
+  crashAt(point: CrashPoint): void
+  /** one more, or one less, thing that it waits for */
+  inFlight: number
+  /** a call to the store hangs for long */
+  onStuck(): void
+  onLoad(deviceIds: readonly number[]): void
+  onCommitting(batch: Batch): void
+  onCommitted(batch: Batch, stale: readonly number[]): void
+}
+
+type Verbs = CommandStore & Pick<Tokens, 'purgeTokens'> & Pick<Registry, 'deviceByKeys'>
+
+/** Who is never answered waits for ever; nothing holds on to it. */
+export const never = <T>(): Promise<T> => new Promise<T>(() => undefined)
+
+const SLOW_MAX_MS = 40
+const STUCK_MAX_MS = 1_500
+/** share of slow calls that are stuck */
+const STUCK = 0.02
+
+/** Faults to come: so many of the next calls of a kind fail. */
+export type FaultsDue = Map<StoreOp, number>
+
+export function gate(store: Store, world: World, process: Gated, due: FaultsDue, failed: (op: StoreOp) => void): Verbs {
+  async function pass<T>(op: StoreOp, run: () => Promise<T>, crash: CrashPoint | null = null): Promise<T> {
+    if (!process.alive) return never()
+    process.inFlight += 1
+    await linger(world, process)
+    if (crash !== null) process.crashAt(crash)
+    if (!process.alive) return never()
+    const left = process.started && !world.calm ? (due.get(op) ?? 0) : 0
+    if (left > 0) {
+      due.set(op, left - 1)
+      world.count(`store fault ${op}`)
+      world.note(null, `the store fails: ${op}`)
+      failed(op)
+      process.inFlight -= 1
+      throw new StoreFault(`injected: ${op}`)
+    }
+    try {
+      const result = await run()
+      await linger(world, process)
+      return process.alive ? result : never()
+    } finally {
+      process.inFlight -= 1
+    }
+  }
+
+  async function commit(batch: Batch): Promise<number[]> {
+    process.onCommitting(batch)
+    const stale = await store.commit(batch)
+    process.onCommitted(batch, stale)
+    process.crashAt('after commit, before effects')
+    return stale
+  }
+
+  return {
+    load: keys => {
+      process.onLoad(keys.map(key => key.deviceId))
+      return pass('load', () => store.load(keys), 'while deciding')
+    },
+    commit: batch => pass('commit', () => commit(batch), 'before commit'),
+    due: (now, limit) => pass('due', () => store.due(now, limit)),
+    nextDue: () => pass('nextDue', () => store.nextDue()),
+    bodies: ids => pass('bodies', () => store.bodies(ids)),
+    command: (deviceId, id) => pass('read', () => store.command(deviceId, id)),
+    search: (deviceId, condition, offset, limit) =>
+      pass('read', () => store.search(deviceId, condition, offset, limit)),
+    events: (deviceId, id, limit) => pass('read', () => store.events(deviceId, id, limit)),
+    purge: (before, limit) => pass('purge', () => store.purge(before, limit)),
+    purgeTokens: now => pass('purge', () => store.purgeTokens(now)),
+    countByState: () => pass('read', () => store.countByState()),
+    deviceByKeys: (productKey, deviceKey) => pass('read', () => store.deviceByKeys(productKey, deviceKey)),
+  }
+}
+
+/** Mostly no time at all; sometimes long enough for other things to happen in between. */
+function linger(world: World, process: Gated): Promise<void> {
+  const isSlow = process.started && !world.calm && world.random.chance(world.faults.slowStore / 2)
+  if (!isSlow) return Promise.resolve()
+  const isStuck = world.random.chance(STUCK)
+  if (isStuck) process.onStuck()
+  const ms = world.random.int(1, isStuck ? STUCK_MAX_MS : SLOW_MAX_MS)
+  return new Promise(resolve => world.after(ms, 'process', resolve))
+}

@@ -1,0 +1,313 @@
+// What became durable, written down by the simulator as each commit succeeds, and checked against rules of its own: the table of docs/states.md once more,
+// in other words than core/queue.ts has it. Everything else is compared with this.
+
+import { idMs, State, stateName } from '../src/core/command.ts'
+import { ID_AHEAD_MAX_MS } from '../src/core/limits.ts'
+import type { QueueEvent } from '../src/core/queue.ts'
+import type { Batch, DeviceChange } from '../src/store/store.ts'
+import type { Invariant } from './invariants.ts'
+import { invariants } from './invariants.ts'
+import type { World } from './world.ts'
+
+/** One command as the ledger knows it. */
+export interface Entry {
+  readonly id: string
+  /** the number that its caller put into its input: tells whose it is */
+  readonly tag: number
+  readonly instant: boolean
+  readonly timeoutS: number
+  readonly createdAt: number
+  readonly expireAt: number
+  deadlineAt: number | null
+  /** the latest deadline that it ever had */
+  sentUntil: number | null
+  settledAt: number | null
+  state: State
+  /** its states in order; each holds from this position of the device's log on */
+  readonly history: { readonly from: number; readonly state: State }[]
+  sentSession: number | null
+  /** times that its bytes left */
+  published: number
+  unsent: boolean
+  code: number | null
+}
+
+export interface Log {
+  readonly deviceId: number
+  /** the number of the last event */
+  length: number
+  /** the number of the newest session that is known to have begun: events of sessions that follow each other closely are left out */
+  sessions: number
+  readonly commands: Map<string, Entry>
+  /** the largest id whose bytes left */
+  lastPublished: string
+  /** codes of the answers that the process has got from this device, by the command that they name */
+  readonly answers: Map<string, string[]>
+}
+
+/** A command may go from one state to another for these reasons, and no others. */
+const table: Readonly<Record<string, { readonly reasons: RegExp; readonly only?: 'instant' | 'cached' }>> = {
+  'new created': { reasons: /^accepted$/ },
+  'new failed': { reasons: /^(inactive|offline|queueFull)$/ },
+  'created cancelled': { reasons: /^cancel$/ },
+  'created expired': { reasons: /^pendingTtl$/, only: 'cached' },
+  'created sent': { reasons: /^sent$/ },
+  'created failed': { reasons: /^(offline|timeout)$/, only: 'instant' },
+  'sent created': { reasons: /^unsent: (sessionGone|late)$/, only: 'cached' },
+  'sent succeeded': { reasons: /^reply$/ },
+  'sent failed': { reasons: /^(reply|unsent: tooLarge)$/ },
+  'sent failed instant': { reasons: /^unsent: (sessionGone|late)$/, only: 'instant' },
+  'sent timedOut': { reasons: /^timeout$/ },
+}
+
+const isFinal = (state: State): boolean => state !== State.created && state !== State.sent
+
+/** What the ledger must be told about the process at the time of a commit. */
+export interface Circumstances {
+  /** the device was away, or disabled, at some moment since the batch was begun */
+  wasAway(deviceId: number): boolean
+  /** the process's clock when it was told to stop; null: it was not */
+  readonly stoppedAt: number | null
+}
+
+export class Ledger {
+  readonly #world: World
+  readonly #logs = new Map<number, Log>()
+  readonly byTag = new Map<number, Entry>()
+  /** of the last batch */
+  #lastAt = 0
+  #largestId = ''
+
+  constructor(world: World, deviceIds: readonly number[]) {
+    this.#world = world
+    for (const deviceId of deviceIds)
+      this.#logs.set(deviceId, {
+        deviceId,
+        length: 0,
+        sessions: 0,
+        commands: new Map(),
+        lastPublished: '',
+        answers: new Map(),
+      })
+  }
+
+  get logs(): readonly Log[] {
+    return [...this.#logs.values()]
+  }
+
+  log(deviceId: number): Log {
+    const log = this.#logs.get(deviceId)
+    if (log === undefined) throw new Error(`there is no device ${deviceId}`)
+    return log
+  }
+
+  broken(invariant: Invariant, deviceId: number | null, detail: string): void {
+    this.#world.note(deviceId, `INVARIANT ${invariant} BROKEN: ${detail}`)
+    this.#world.fail({ invariant, name: invariants[invariant], detail, deviceId })
+  }
+
+  inState(deviceId: number, state: State): Entry[] {
+    return [...this.log(deviceId).commands.values()].filter(entry => entry.state === state)
+  }
+
+  /** When a command that is in this state lapses; null where it does not, or where it is unknown when it was sent. */
+  dueAt(deviceId: number, id: string, state: State): number | null {
+    const entry = this.log(deviceId).commands.get(id)
+    if (entry === undefined) return null
+    if (state === State.sent) return entry.sentUntil
+    return state === State.created ? entry.expireAt : null
+  }
+
+  /** A batch has become durable, `stale` devices left out. */
+  committed(batch: Batch, stale: readonly number[], circumstances: Circumstances): void {
+    const written = batch.changes.filter(change => !stale.includes(change.queue.deviceId))
+    this.#checkGrowth(batch, written)
+    for (const change of written) this.#apply(change, batch.now, circumstances)
+  }
+
+  /** Over all devices, and from one process to the next. */
+  #checkGrowth({ now }: Batch, changes: readonly DeviceChange[]): void {
+    if (now < this.#lastAt) this.broken(25, null, `a batch is of ${now}, the one before it of ${this.#lastAt}`)
+    this.#lastAt = now
+    const ids = changes.flatMap(({ inserts }) => inserts.map(({ command }) => command.id)).sort()
+    const [first] = ids
+    if (first !== undefined && first <= this.#largestId)
+      this.broken(25, null, `${first} is given after ${this.#largestId}`)
+    if (new Set(ids).size < ids.length) this.broken(25, null, `an id is given twice: ${ids.join(', ')}`)
+    this.#largestId = ids.at(-1) ?? this.#largestId
+  }
+
+  #apply(change: DeviceChange, now: number, circumstances: Circumstances): void {
+    const log = this.log(change.queue.deviceId)
+    for (const event of change.events) {
+      if (event.seq !== log.length + 1) this.broken(13, log.deviceId, `event ${event.seq} follows event ${log.length}`)
+      log.length = event.seq
+      if (event.at !== now) this.broken(13, log.deviceId, `event ${event.seq} is of ${event.at}, its batch of ${now}`)
+      this.#world.count(`event ${describe(event)}`)
+      this.#world.note(log.deviceId, `durable ${event.seq}: ${event.commandId ?? '-'} ${describe(event)}`)
+      if (event.reason === 'connected') log.sessions += 1
+      if (event.reason === 'disconnected' && !circumstances.wasAway(log.deviceId))
+        this.broken(7, log.deviceId, 'a device that is connected is said to be disconnected')
+      if (event.commandId !== null) this.#fold(log, event, event.commandId, change, circumstances)
+    }
+    this.#compareRows(log, change)
+  }
+
+  #fold(log: Log, event: QueueEvent, id: string, change: DeviceChange, circumstances: Circumstances): void {
+    const known = log.commands.get(id)
+    if (event.from === event.to && known !== undefined) {
+      if (known.state !== event.to || !isFinal(known.state)) this.broken(7, log.deviceId, `late reply to an open ${id}`)
+      return
+    }
+    const entry = known ?? this.#accept(log, event, id, change)
+    if (entry === null || event.to === null) return
+    const from = event.from === null ? 'new' : stateName[event.from]
+    if (event.from !== null && entry.state !== event.from) {
+      const invariant = isFinal(entry.state) ? 11 : 7
+      this.broken(invariant, log.deviceId, `${id} is ${stateName[entry.state]} and goes from ${from}`)
+    }
+    this.#checkMove(log, entry, event, from)
+    this.#checkTime(log, entry, event, circumstances)
+    this.#move(log, entry, event)
+  }
+
+  #accept(log: Log, event: QueueEvent, id: string, change: DeviceChange): Entry | null {
+    const inserted = change.inserts.find(({ command }) => command.id === id)
+    if (event.from !== null || inserted === undefined) {
+      this.broken(13, log.deviceId, `an event of ${id}, which was never accepted`)
+      return null
+    }
+    const { command, body } = inserted
+    const last = [...log.commands.keys()].at(-1) ?? ''
+    if (id <= last) this.broken(5, log.deviceId, `id ${id} is accepted after ${last}`)
+    if (command.createdAt !== idMs(id) || Math.abs(command.createdAt - event.at) > ID_AHEAD_MAX_MS)
+      this.broken(6, log.deviceId, `${id} says that it was created at ${command.createdAt}, its event at ${event.at}`)
+    const { timeoutS, pendingTtlS, createdAt } = command
+    const tag: unknown = JSON.parse(body.inputJson).tag
+    const entry: Entry = {
+      id,
+      tag: Number(tag),
+      instant: pendingTtlS === 0,
+      timeoutS,
+      createdAt,
+      expireAt: createdAt + (pendingTtlS === 0 ? timeoutS : pendingTtlS) * 1_000,
+      deadlineAt: null,
+      sentUntil: null,
+      settledAt: null,
+      state: State.created,
+      history: [],
+      sentSession: null,
+      published: 0,
+      unsent: false,
+      code: null,
+    }
+    if (this.byTag.has(entry.tag)) this.broken(17, log.deviceId, `the call with tag ${entry.tag} is on record twice`)
+    this.byTag.set(entry.tag, entry)
+    log.commands.set(id, entry)
+    return entry
+  }
+
+  #checkMove(log: Log, entry: Entry, event: QueueEvent, from: string): void {
+    const to = event.to === null ? 'nothing' : stateName[event.to]
+    const fits = [`${from} ${to}`, `${from} ${to} instant`].some(name => {
+      const move = table[name]
+      const isKind = move?.only === undefined || (move.only === 'instant') === entry.instant
+      return move?.reasons.test(event.reason) === true && isKind
+    })
+    if (!fits) this.broken(7, log.deviceId, `${entry.instant ? 'instant' : 'cached'} ${entry.id}: ${describe(event)}`)
+    if (event.to === State.cancelled && entry.published > 0)
+      this.broken(2, log.deviceId, `${entry.id} was published and becomes cancelled`)
+    if (event.from === State.sent && event.reason.startsWith('unsent') && entry.published > 0)
+      this.broken(4, log.deviceId, `${entry.id} was published and is said to be unsent`)
+    if (event.to === State.sent) {
+      const other = this.inState(log.deviceId, State.sent)[0]
+      if (other !== undefined && other !== entry)
+        this.broken(3, log.deviceId, `${entry.id} is sent while ${other.id} is`)
+      const head = this.inState(log.deviceId, State.created)[0]
+      if (head !== entry) this.broken(5, log.deviceId, `${entry.id} is sent before ${head?.id ?? 'nothing'}`)
+    }
+    if (event.from === null && event.to === State.created) {
+      // The entry itself is counted as created already.
+      const created = this.inState(log.deviceId, State.created).length
+      if (created > this.#world.faults.queueCap)
+        this.broken(10, log.deviceId, `${entry.id} is number ${created} of ${this.#world.faults.queueCap}`)
+    }
+    if (event.reason === 'queueFull') {
+      const created = this.inState(log.deviceId, State.created).length - 1
+      if (created < this.#world.faults.queueCap)
+        this.broken(10, log.deviceId, `${entry.id} is refused with ${created} of ${this.#world.faults.queueCap}`)
+    }
+  }
+
+  #checkTime(log: Log, entry: Entry, { to, from, at, reason }: QueueEvent, circumstances: Circumstances): void {
+    const wrong = (what: string): void => this.broken(6, log.deviceId, `${entry.id} ${what} at ${at}`)
+    if (reason === 'pendingTtl' && at < entry.expireAt) wrong(`expires before ${entry.expireAt}`)
+    if (reason === 'timeout') {
+      const due = from === State.sent ? entry.deadlineAt : entry.expireAt
+      if (due === null || at < due) wrong(`times out before ${due}`)
+    }
+    if (to === State.sent && at >= entry.expireAt) wrong(`is sent after ${entry.expireAt}`)
+    if (to === State.cancelled && at >= entry.expireAt) wrong(`is cancelled after ${entry.expireAt}`)
+    if (reason === 'reply' && at >= Number(entry.deadlineAt)) wrong(`is settled by a reply after ${entry.deadlineAt}`)
+    const { stoppedAt } = circumstances
+    if (to === State.sent && stoppedAt !== null && at > stoppedAt)
+      this.broken(23, log.deviceId, `${entry.id} is sent at ${at}, the stop was at ${stoppedAt}`)
+    if (reason === 'offline' && !circumstances.wasAway(log.deviceId))
+      this.broken(7, log.deviceId, `${entry.id} fails as offline on a device that is connected`)
+    if (reason === 'reply' && !log.answers.has(entry.id))
+      this.broken(18, log.deviceId, `${entry.id} is settled by an answer that the device never gave`)
+  }
+
+  #move(log: Log, entry: Entry, event: QueueEvent): void {
+    if (event.to === null) return
+    entry.state = event.to
+    entry.history.push({ from: event.seq, state: event.to })
+    entry.settledAt = isFinal(event.to) ? event.at : null
+    if (event.to === State.sent) {
+      entry.deadlineAt = entry.instant ? entry.expireAt : event.at + entry.timeoutS * 1_000
+      entry.sentUntil = entry.deadlineAt
+      entry.sentSession = log.sessions
+    }
+    if (event.reason.startsWith('unsent')) {
+      entry.unsent = true
+      entry.deadlineAt = null
+    }
+    if (event.from === null) this.#world.note(log.deviceId, `${entry.id} has tag ${entry.tag}`)
+  }
+
+  /** The rows that were written must say the same as the events. */
+  #compareRows(log: Log, change: DeviceChange): void {
+    for (const { command } of [...change.inserts, ...change.updates]) {
+      const entry = log.commands.get(command.id)
+      if (entry?.state !== command.state) {
+        this.broken(
+          13,
+          log.deviceId,
+          `row ${command.id} is ${stateName[command.state]}, its events say ${entry?.state}`,
+        )
+        return
+      }
+      entry.code = command.code
+      const isSent = command.state === State.sent
+      if (command.settledAt !== entry.settledAt || (isSent && command.deadlineAt !== entry.deadlineAt))
+        this.broken(13, log.deviceId, `row ${command.id} has other instants than its events`)
+      if (isSent && entry.sentSession !== null && Number(command.sentSession) < entry.sentSession)
+        this.broken(4, log.deviceId, `row ${command.id} is sent on session ${command.sentSession}, an older one`)
+      if (isSent) entry.sentSession = command.sentSession
+      if (command.expireAt !== entry.expireAt) this.broken(6, log.deviceId, `row ${command.id} expires at another time`)
+      const codes = log.answers.get(command.id) ?? []
+      const isAnswered = command.state === State.succeeded
+      if (isAnswered && !codes.some(code => /^\s*(0|200)\s*$/.test(code)))
+        this.broken(18, log.deviceId, `${command.id} succeeded, the device answered ${codes.join(', ') || 'nothing'}`)
+    }
+    log.sessions = change.queue.sessionNo
+    const { length } = log
+    if (change.queue.eventSeq !== length)
+      this.broken(13, log.deviceId, `the device counts ${change.queue.eventSeq} events, there are ${length}`)
+  }
+}
+
+function describe({ from, to, reason }: QueueEvent): string {
+  const name = (state: State | null): string => (state === null ? 'new' : stateName[state])
+  return to === null ? reason : `${name(from)} > ${name(to)} (${reason})`
+}

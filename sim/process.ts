@@ -1,0 +1,346 @@
+// The process under test: engine, connections and clock of one start after another on the same store, how they die, and what the dead may not do.
+
+import type { Clock, Timers } from '../src/clock.ts'
+import { State } from '../src/core/command.ts'
+import { Ids } from '../src/core/ids.ts'
+import { Engine } from '../src/engine.ts'
+import type { DeviceKeys } from '../src/mqtt/topics.ts'
+import type { Batch, Store } from '../src/store/store.ts'
+import type { Checks } from './checks.ts'
+import { ServerConnection } from './connection.ts'
+import { type CrashPoint, type FaultsDue, type Gated, gate, never, StoreFault } from './gate.ts'
+import type { Ledger } from './ledger.ts'
+import type { Wire } from './wire.ts'
+import type { World } from './world.ts'
+
+const NODE = 0
+const DOWN_MAX_MS = 500
+const LONG_DOWN_MAX_MS = 20_000
+const HTTP_CLOSE_MAX_MS = 3_000
+/** several calls in a row, none of them stuck, or some */
+const MARGIN_MS = 500
+const STUCK_MARGIN_MS = 6_000
+const LOST_MEANWHILE = 0.05
+/** a loop turn in which inputs gather */
+const TURN_MAX_MS = 2
+
+/** The product's clock: never backwards, not before the last commit, and from there on as fast as time passes where the wall clock is behind. */
+class ProcessClock implements Clock, Timers {
+  readonly #world: World
+  readonly #process: Gated
+  readonly #aheadMs: number
+
+  constructor(world: World, process: Gated, floor: number) {
+    this.#world = world
+    this.#process = process
+    this.#aheadMs = Math.max(floor, world.wall) - world.now
+  }
+
+  now(): number {
+    return this.#world.now + this.#aheadMs
+  }
+
+  wall(): number {
+    return this.#world.wall
+  }
+
+  at(instant: number, run: () => void): () => void {
+    return this.#world.at(instant - this.#aheadMs, 'process', () => {
+      if (this.#process.alive) run()
+    })
+  }
+}
+
+/** A store that outlives its processes. `reopen`: what a new process finds after the old one was killed, or has closed it. */
+export interface Disk {
+  open(): Store
+  reopen(store: Store, killed: boolean): Promise<Store>
+  close(store: Store): Promise<void>
+}
+
+/** One start of the process, to its end. */
+export class Incarnation implements Gated {
+  alive = true
+  started = false
+  stopping = false
+  /** its clock when it was told to stop */
+  stoppedAt: number | null = null
+  inFlight = 0
+  readonly world: World
+  readonly checks: Checks
+  readonly clock: ProcessClock
+  readonly store: ReturnType<typeof gate>
+  readonly engine: Engine
+  readonly connections = new Set<ServerConnection>()
+  readonly #host: Host
+  /** step at which the batch in the making was begun */
+  #loadedAt = 0
+
+  constructor(host: Host, store: Store, faultsDue: FaultsDue, node: Awaited<ReturnType<Store['node']>>) {
+    const { world, checks } = host
+    this.#host = host
+    this.world = world
+    this.checks = checks
+    this.clock = new ProcessClock(world, this, node.clockFloor)
+    this.store = gate(store, world, this, faultsDue, () => {
+      host.faultAt = world.now
+    })
+    const bug = (fields: object, message: string): void => this.unexpected(Reflect.get(fields, 'err'), message)
+    this.engine = new Engine({
+      store: this.store,
+      clock: this.clock,
+      ids: new Ids(NODE, node.lastCommandId),
+      log: { info: () => undefined, warn: bug, error: bug },
+      observer: {
+        batch: inputs => world.count(inputs > 1 ? 'batch of many' : 'batch of one'),
+        transition: () => undefined,
+        published: () => undefined,
+        reply: outcome => world.count(`observed reply ${outcome}`),
+      },
+      queueCap: world.faults.queueCap,
+      retentionMs: world.faults.retentionMs,
+      defer: run => this.#defer(run),
+    })
+  }
+
+  #defer(run: () => void): void {
+    this.inFlight += 1
+    const ms = this.world.random.int(0, TURN_MAX_MS)
+    this.world.after(ms, 'process', () => {
+      if (!this.alive) return
+      this.inFlight -= 1
+      run()
+    })
+  }
+
+  /** A device is about to be let in. */
+  loggingIn(deviceId: number): void {
+    for (const told of this.#host.onLogin) told(deviceId)
+  }
+
+  /** Everything that goes wrong inside must have been injected. */
+  unexpected(error: unknown, message: string): void {
+    if (!this.alive || error instanceof StoreFault) return
+    const said = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    this.#host.ledger.broken(20, null, `${message}: ${said.split('\n').slice(0, 4).join(' | ')}`)
+  }
+
+  crashAt(point: CrashPoint): void {
+    if (this.alive && this.started && this.#host.crashDue === point) this.#host.crash(point)
+  }
+
+  onStuck(): void {
+    this.#host.stuckAt = this.world.now
+  }
+
+  onLoad(deviceIds: readonly number[]): void {
+    this.#loadedAt = this.world.steps
+    for (const told of this.#host.onLoad) told(deviceIds)
+    this.noteAway()
+  }
+
+  onCommitting(batch: Batch): void {
+    this.noteAway()
+    if (this.world.calm) return
+    for (const { queue } of batch.changes)
+      if (queue.open.some(({ state }) => state === State.sent)) this.#loseMeanwhile(queue.deviceId)
+  }
+
+  /** The connection that a command was just decided for may be lost while that is being made durable. */
+  #loseMeanwhile(deviceId: number): void {
+    const { random } = this.world
+    if (!random.chance(LOST_MEANWHILE)) return
+    const link = [...this.connections].find(each => each.deviceId === deviceId && each.isOpen)
+    if (link === undefined) return
+    this.world.count('fault connection lost during a commit')
+    this.world.after(random.int(0, 5), 'net', () => link.lost())
+  }
+
+  /** Notes who is away now: an instant command may only fail as offline where that was so while its batch was made. */
+  noteAway(): void {
+    for (const deviceId of this.#host.deviceIds)
+      if (!this.engine.isOnline(deviceId) || this.#host.disabled.has(deviceId))
+        this.#host.awayAt.set(deviceId, this.world.steps)
+  }
+
+  onCommitted(batch: Batch, stale: readonly number[]): void {
+    if (stale.length > 0) this.world.count('stale device', stale.length)
+    this.#host.ledger.committed(batch, stale, {
+      wasAway: deviceId => (this.#host.awayAt.get(deviceId) ?? -1) >= this.#loadedAt,
+      stoppedAt: this.stoppedAt,
+    })
+  }
+}
+
+/** The machine that processes are started on. */
+export class Host {
+  current: Incarnation | null = null
+  crashDue: CrashPoint | null = null
+  /** when the store last failed on purpose */
+  faultAt = Number.NEGATIVE_INFINITY
+  /** when a call to the store last hung for long */
+  stuckAt = Number.NEGATIVE_INFINITY
+  readonly faultsDue: FaultsDue = new Map()
+  readonly disabled = new Set<number>()
+  readonly awayAt = new Map<number, number>()
+  /** told when a device logs in, so that somebody may call at that moment */
+  readonly onLogin: ((deviceId: number) => void)[] = []
+  /** told when queues are loaded, so that somebody may write before they are committed */
+  readonly onLoad: ((deviceIds: readonly number[]) => void)[] = []
+  /** told when a process is gone, so that nobody waits for it */
+  readonly onDeath: (() => void)[] = []
+  /** calls of callers that are in flight */
+  calls = 0
+  readonly #wires = new Set<Wire>()
+  readonly #disk: Disk
+  #store: Store
+  #callsDone: (() => void)[] = []
+
+  constructor(
+    readonly world: World,
+    readonly ledger: Ledger,
+    readonly checks: Checks,
+    readonly deviceIds: readonly number[],
+    disk: Disk,
+    store: Store,
+  ) {
+    this.#disk = disk
+    this.#store = store
+  }
+
+  /** The store itself, for looking at what is durable and for what other parts of the product write. */
+  get store(): Store {
+    return this.#store
+  }
+
+  async boot(): Promise<void> {
+    const node = await this.#store.node(NODE)
+    const { world } = this
+    const process = new Incarnation(this, this.#store, this.faultsDue, node)
+    const steps = world.now + world.wallOffsetMs < node.clockFloor ? ', its wall clock behind the last commit' : ''
+    world.note(null, `process starts${steps}`)
+    world.count(`start${steps}`)
+    world.processNow = () => process.clock.now()
+    this.checks.started()
+    await this.checks.compareStore(this.#store, process.clock.now())
+    await process.engine.start()
+    process.started = true
+    this.current = process
+  }
+
+  /** A device opens a connection; null: nobody listens. */
+  accept(wire: Wire, deviceId: number, keys: DeviceKeys): boolean {
+    const process = this.current
+    if (process === null || !process.alive || process.stopping) return false
+    this.#wires.add(wire)
+    process.connections.add(new ServerConnection(process, wire, deviceId, keys))
+    return true
+  }
+
+  /** From one moment to the next the process does nothing any more. Its sockets are closed by the system, or, with the machine gone, by nobody. */
+  crash(point: CrashPoint): void {
+    const process = this.current
+    if (process === null) return
+    process.alive = false
+    this.crashDue = null
+    this.world.count(`crash ${point}`)
+    this.world.note(null, `process crashes: ${point}`)
+    this.checks.died()
+    const machineToo = this.world.random.chance(0.3)
+    for (const wire of this.#wires)
+      if (machineToo) {
+        wire.mute('toServer')
+        wire.mute('toDevice')
+      } else wire.close('server', true)
+    this.#restart(true)
+  }
+
+  #restart(killed: boolean): void {
+    const { world } = this
+    this.#wires.clear()
+    this.current = null
+    this.#callsDone = []
+    this.calls = 0
+    for (const told of this.onDeath) told()
+    const { stepBackMs } = world.faults
+    const downMaxMs = world.random.chance(0.1) ? LONG_DOWN_MAX_MS : DOWN_MAX_MS
+    world.after(world.random.int(5, downMaxMs), 'actor', () => {
+      if (stepBackMs > 0 && !world.calm && world.random.chance(0.5))
+        world.wallOffsetMs -= world.random.int(1, stepBackMs)
+      void this.#startAgain(killed).catch((error: unknown) =>
+        this.ledger.broken(20, null, `start failed: ${String(error)}`),
+      )
+    })
+  }
+
+  async #startAgain(killed: boolean): Promise<void> {
+    this.#store = await this.#disk.reopen(this.#store, killed)
+    await this.boot()
+  }
+
+  /** SIGTERM: the order of things is that of the server. */
+  stop(): void {
+    const process = this.current
+    if (process === null || process.stopping) return
+    process.stopping = true
+    process.stoppedAt = process.clock.now()
+    this.world.count('graceful stop')
+    this.world.note(null, 'process is told to stop')
+    void this.#stopAll(process).catch((error: unknown) => this.ledger.broken(20, null, `stop failed: ${String(error)}`))
+  }
+
+  async #stopAll(process: Incarnation): Promise<void> {
+    await Promise.all([process.engine.stop(), this.#callsAnswered(), this.#closingOfHttp()])
+    for (const connection of process.connections) connection.stop()
+    await Promise.all([...process.connections].map(connection => connection.gone()))
+    await process.engine.idle()
+    if (!process.alive) return never()
+    this.world.note(null, 'process has stopped')
+    process.alive = false
+    this.checks.stopped()
+    this.#restart(false)
+  }
+
+  /** Connections of callers may take a while to close, during which devices go on talking. */
+  #closingOfHttp(): Promise<void> {
+    const { world } = this
+    const ms = world.calm ? 0 : world.random.int(0, HTTP_CLOSE_MAX_MS)
+    return new Promise(resolve => world.after(ms, 'process', resolve))
+  }
+
+  #callsAnswered(): Promise<void> {
+    if (this.calls === 0) return Promise.resolve()
+    return new Promise(resolve => this.#callsDone.push(resolve))
+  }
+
+  callBegins(): void {
+    this.calls += 1
+  }
+
+  callEnds(): void {
+    this.calls -= 1
+    if (this.calls === 0) for (const done of this.#callsDone.splice(0)) done()
+  }
+
+  /** Looked at after every step. */
+  afterStep(): void {
+    const process = this.current
+    if (process === null || !process.alive || !process.started) return
+    process.noteAway()
+    if (process.inFlight > 0 || this.world.processIsDue) return
+    const { world, faultAt } = this
+    this.checks.atRest({
+      now: process.clock.now(),
+      stopping: process.stopping,
+      faultAt,
+      faultMarginMs: this.stuckAt >= faultAt - STUCK_MARGIN_MS ? STUCK_MARGIN_MS : MARGIN_MS,
+      worldNow: world.now,
+      isOnline: deviceId => process.engine.isOnline(deviceId),
+      isReady: deviceId =>
+        process.engine.isOnline(deviceId) &&
+        !this.disabled.has(deviceId) &&
+        [...process.connections].some(link => link.deviceId === deviceId && link.isOpen && link.presence().ready),
+    })
+    process.crashAt('at rest')
+  }
+}
