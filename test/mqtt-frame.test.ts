@@ -3,7 +3,16 @@
 import fc from 'fast-check'
 import type { Packet } from 'mqtt-packet'
 import { describe, expect, it } from 'vitest'
-import { connectProtocol, decode, encode, Framer, isConnect, publishBytes } from '../src/mqtt/frame.ts'
+import { FILTERS_PER_PACKET_MAX } from '../src/core/limits.ts'
+import {
+  connectProtocol,
+  decode,
+  encode,
+  Framer,
+  hasTooManyFilters,
+  isConnect,
+  publishBytes,
+} from '../src/mqtt/frame.ts'
 
 const publish = (payload: string, topic = 'a/b'): Packet => ({
   cmd: 'publish',
@@ -70,6 +79,17 @@ describe('the framer', () => {
     expect([framer.next(), framer.next(), framer.next(), framer.next()]).toEqual([...packets, null])
   })
 
+  it('gives back what was not taken, and begins anew with what comes next', () => {
+    const framer = new Framer(1_000)
+    const [one, two] = ['one', 'two'].map(payload => encode(publish(payload), 4)) as [Buffer, Buffer]
+    framer.push(Buffer.concat([one, two.subarray(0, 5)]))
+    expect(framer.next()).toEqual(one)
+    expect(framer.release()).toEqual(two.subarray(0, 5))
+    expect([framer.release().length, framer.next()]).toEqual([0, null])
+    framer.push(two)
+    expect([framer.next(), framer.next()]).toEqual([two, null])
+  })
+
   it('refuses a length beyond its bound from the header alone', () => {
     // 300 MB is beyond what four length bytes can say; the largest they can say is 256 MB.
     expect(cut([Buffer.from([0x30, 0xff, 0xff, 0xff, 0x7f])])).toEqual({ packets: [], end: 'tooLarge' })
@@ -125,6 +145,43 @@ describe('decoding', () => {
         if (packet.cmd === 'unsubscribe') expect(Array.isArray(packet.unsubscriptions)).toBe(true)
       }),
       { numRuns: 3_000 },
+    )
+  })
+})
+
+describe('the filters of one packet', () => {
+  const filters = fc.array(fc.string({ maxLength: 200 }), { minLength: 1, maxLength: 2 * FILTERS_PER_PACKET_MAX })
+  const properties = fc.option(fc.dictionary(fc.string(), fc.string({ maxLength: 90 }), { minKeys: 1, maxKeys: 3 }))
+
+  it('are counted as they are, in both versions', () => {
+    fc.assert(
+      fc.property(filters, properties, fc.constantFrom(4, 5), (topics, userProperties, level) => {
+        const version = level as 4 | 5
+        const more = version === 5 && userProperties !== null ? { properties: { userProperties } } : {}
+        const subscriptions = topics.map(topic => ({ topic, qos: 1 as const }))
+        const packets: Packet[] = [
+          { cmd: 'subscribe', messageId: 1, subscriptions, ...more },
+          { cmd: 'unsubscribe', messageId: 1, unsubscriptions: topics, ...more },
+        ]
+        for (const packet of packets)
+          expect(hasTooManyFilters(encode(packet, version), version)).toBe(topics.length > FILTERS_PER_PACKET_MAX)
+      }),
+    )
+  })
+
+  it('are too many from one more than the bound, however short', () => {
+    const packet = (length: number) =>
+      encode({ cmd: 'unsubscribe', messageId: 1, unsubscriptions: Array(length).fill('') }, 4)
+    expect(hasTooManyFilters(packet(FILTERS_PER_PACKET_MAX), 4)).toBe(false)
+    expect(hasTooManyFilters(packet(FILTERS_PER_PACKET_MAX + 1), 4)).toBe(true)
+  })
+
+  it('are not looked for in other packets, and noise has none that matter', () => {
+    expect(hasTooManyFilters(encode(publish('\0'.repeat(5_000)), 4), 4)).toBe(false)
+    fc.assert(
+      fc.property(fc.constantFrom(0x82, 0xa2), fc.uint8Array({ maxLength: 300 }), (type, content) => {
+        expect(hasTooManyFilters(Buffer.from([type, ...content]), 5)).toBe(false)
+      }),
     )
   })
 })

@@ -7,6 +7,7 @@ import {
   INFLIGHT_MAX,
   READY_AT_LATEST_MS,
   SUBSCRIPTIONS_MAX,
+  SUBSCRIPTIONS_MAX_CHARS,
   SUSPECT_CLOSE_MIN_MS,
   SUSPECT_CLOSE_NO_KEEPALIVE_MS,
   TOPIC_MAX_CHARS,
@@ -474,6 +475,36 @@ describe('subscriptions', () => {
     expect(granted(session, `${S}/more`, `${S}/1`)).toEqual([0x97, 1])
     session.receive(unsubscribe(`${S}/1`), T)
     expect(granted(session, `${S}/more`)).toEqual([1])
+  })
+
+  it.each([
+    [4, 0x80],
+    [5, 0x97],
+  ] as const)('are bounded in length, with those that were given up (MQTT level %i)', (version, refused) => {
+    const session = open({ version })
+    const long = (i: number) => `${S}/${String(i).padStart(TOPIC_MAX_CHARS - S.length - 1, '0')}`
+    const n = SUBSCRIPTIONS_MAX_CHARS / TOPIC_MAX_CHARS
+    const filters = Array.from({ length: n }, (_, i) => long(i))
+    expect(granted(session, ...filters)).toEqual(filters.map(() => 1))
+    expect(granted(session, long(0), long(n), `${S}/x`)).toEqual([1, refused, refused])
+    // What it asks not to hear is remembered in the same room, and what it asks to hear again moves back.
+    session.receive(unsubscribe(...filters, long(n)), T)
+    expect(granted(session, long(n), ...filters)).toEqual([refused, ...filters.map(() => 1)])
+  })
+
+  it('that were asked not to be heard are forgotten beyond the bound', () => {
+    const session = open()
+    const answered = (topic: string) => kinds(session.receive(publish(topic, '{"id":"1"}', { qos: 0 }), T))
+    const long = (i: number) => `${S}/${String(i).padStart(TOPIC_MAX_CHARS - S.length - 7, '0')}`
+    for (let i = 0; i <= SUBSCRIPTIONS_MAX_CHARS / TOPIC_MAX_CHARS; i++)
+      session.receive(unsubscribe(`${long(i)}_reply`), T)
+    expect(answered(long(0))).toEqual([])
+    expect(answered(long(SUBSCRIPTIONS_MAX_CHARS / TOPIC_MAX_CHARS))).toEqual(['publish'])
+  })
+
+  it('that are refused count once for each packet', () => {
+    const { oddities } = open().receive(subscribe(SET, 'first', 'second'), T)
+    expect(oddities).toEqual([{ kind: 'refused filter', topic: 'first' }])
   })
 
   it('end with an UNSUBACK', () => {

@@ -77,8 +77,11 @@ export const TOKEN_LIFE_S = 7_200
 export const ACCESS_TOKEN_MAX_CHARS = 128
 /** default page of command search */
 export const PAGE_SIZE_DEFAULT = 100
-/** largest page: 200 structs with the largest inputs are 13 MB of JSON, which is as long as one answer may hold up the others */
+/** largest page in commands */
 export const PAGE_SIZE_MAX = 200
+/** largest page in bytes of stored JSON: all other calls wait while a page is made, 100 ms for this much, and 300 ms where it is nothing but brackets. 200
+ * commands with the largest inputs and outputs would be 38 MB */
+export const PAGE_MAX_BYTES = 4_194_304
 /** characters of a search expression */
 export const EXPRESSION_MAX_CHARS = 4_096
 /** terms in a search expression, and its nesting: it is compiled to one SQL condition */
@@ -102,6 +105,16 @@ export const HEADERS_WAIT_MS = 20_000
 export const REQUEST_WAIT_MS = 30_000
 /** ms between two looks at whose time is over: so much longer may a caller dribble */
 export const CONNECTIONS_CHECK_MS = 1_000
+/** ms that a connection is kept without a request: longer than the 60 s after which load balancers in front close theirs */
+export const KEEP_ALIVE_MS = 72_000
+/** requests of one connection that are not answered; one is performed, the others wait. Clients that send ahead at all send a few; each takes about 5 kB */
+export const PIPELINED_MAX = 32
+/** ms in which an answer must have been read: enough for the largest page at 0.6 Mbit/s */
+export const ANSWER_READ_MAX_MS = 60_000
+/** bytes of answers that wait to be read, all connections together; beyond it the connection that has been waiting longest is closed */
+export const ANSWERS_UNREAD_MAX_BYTES = 134_217_728
+/** ms for which the text of the metrics is kept: Prometheus asks every few seconds, and making it takes some ms */
+export const METRICS_TEXT_MS = 1_000
 /** ms for open requests at SIGTERM before sockets are closed; the whole stop must fit in 10 s */
 export const STOP_GRACE_MS = 8_000
 /** ms after SIGTERM at which the process ends whatever is still open; 10 s are promised */
@@ -128,8 +141,15 @@ export const WRITE_BUFFER_MAX_BYTES = 262_144
 export const SUSPECT_CLOSE_MIN_MS = 10_000
 /** ms of it where the client asked for no keep-alive */
 export const SUSPECT_CLOSE_NO_KEEPALIVE_MS = 60_000
-/** filters in one SUBSCRIBE, and held by one session: the largest known client subscribes to 28, plus 15 per sub-device */
+/** packets of one connection in one turn of the loop, and ms of them: so much may one device hold up all others, however much it sends */
+export const TURN_MAX_PACKETS = 256
+export const TURN_MAX_MS = 5
+/** filters held by one session: the largest known client subscribes to 28, plus 15 per sub-device */
 export const SUBSCRIPTIONS_MAX = 4_096
+/** characters of all that a session subscribed to, and of what it asked not to hear: 300 filters of the longest that a device has use for */
+export const SUBSCRIPTIONS_MAX_CHARS = 65_536
+/** filters in one SUBSCRIBE or UNSUBSCRIBE: every known client sends them one by one, and reading as many takes half a ms */
+export const FILTERS_PER_PACKET_MAX = 256
 /** open device connections; each holds about 30 kB */
 export const CONNECTIONS_MAX = 50_000
 /** connections beyond that which are heard out, so that a client learns that the server is full rather than broken; more are dropped at once */

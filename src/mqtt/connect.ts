@@ -6,6 +6,7 @@ import { type Model, serviceIds } from '../core/model.ts'
 import type { Device } from '../store/store.ts'
 import { connectProtocol, decode, isConnect, type Version } from './frame.ts'
 import { isPassword, type Login, readLogin } from './login.ts'
+import type { DeviceKeys } from './topics.ts'
 
 /** Where devices are looked up; the fleet is one. */
 export interface DeviceDirectory {
@@ -132,6 +133,13 @@ export async function admit(
     return refuse('notAuthorized', 'the product requires a client certificate: connect by TLS with one')
   const model = await directory.model(device)
   return { type: 'admitted', device, services: model === null ? null : serviceIds(model) }
+}
+
+/** The device that a CONNECT names, for the log: not proved, and null where it cannot be read. Keys are plain letters and digits. */
+export function claimedKeys(connect: Connect | Refused): DeviceKeys | null {
+  if (connect.type === 'refused') return null
+  const read = readLogin(connect.packet.clientId, connect.packet.username)
+  return read.ok ? { productKey: read.login.productKey, deviceKey: read.login.deviceKey } : null
 }
 
 const NO_PASSWORD = Buffer.alloc(0)

@@ -12,6 +12,8 @@ import {
   ODDITIES_LOGGED,
   PACKET_MAX_BYTES,
   REFUSED_LOGIN_DELAY_MS,
+  TURN_MAX_MS,
+  TURN_MAX_PACKETS,
   WRITE_BUFFER_MAX_BYTES,
 } from '../core/limits.ts'
 import type { Unsent } from '../core/queue.ts'
@@ -21,12 +23,13 @@ import {
   admit,
   type Connack,
   type Connect,
+  claimedKeys,
   connack,
   type DeviceDirectory,
   type Refused,
   readConnect,
 } from './connect.ts'
-import { type Cut, decode, encode, Framer, isConnect } from './frame.ts'
+import { type Cut, decode, encode, Framer, hasTooManyFilters, isConnect } from './frame.ts'
 import {
   type Close,
   type CloseReason,
@@ -34,8 +37,10 @@ import {
   reasonCode,
   Session,
   type SessionInput,
+  type SessionTerms,
   type Step,
 } from './session.ts'
+import type { DeviceKeys } from './topics.ts'
 
 /** The logger's face with the level that devices' slips are logged at; pino has it. */
 export interface MqttLog extends Log {
@@ -44,6 +49,13 @@ export interface MqttLog extends Log {
 
 /** What is counted: a fixed vocabulary. */
 export type MqttEvent = 'login' | 'refused login' | 'dropped before login' | Oddity | CloseReason
+
+/** A refused login as it is logged. The keys are what the client claims to be, and absent where it says nothing that can be read. */
+export interface Refusal extends Partial<DeviceKeys> {
+  readonly connack: Connack
+  readonly reason: string
+  readonly remote: string
+}
 
 /** What a connection needs of the endpoint that it belongs to. */
 export interface Endpoint {
@@ -56,7 +68,7 @@ export interface Endpoint {
   /** no device is let in any more, except one that has a connection and comes again */
   isFullFor(deviceId: number): boolean
   /** A login is refused: counted, and logged within bounds. */
-  refused(refusal: { readonly connack: Connack; readonly reason: string; readonly remote: string }): void
+  refused(refusal: Refusal): void
   /** it has become this device's connection */
   opened(connection: Connection, deviceId: number): void
   /** it is no device's connection any more; the socket may live on for a moment */
@@ -72,12 +84,12 @@ interface Recorded {
 }
 
 /**
- * `waiting` for a CONNECT; `entering` while the login is looked up and recorded, or its refusal held back: nothing is read meanwhile;
- * `open`; `closing`: over, but the last packet may still have to be read by the client.
+ * `waiting` for a CONNECT; `entering` while the login is looked up and recorded: nothing is read meanwhile; `refused`: that is held back;
+ * `open`; `closing`: over, but the last packet may still have to be read by the client. What comes when it is refused or closing is thrown away.
  */
 type Phase =
-  | { readonly name: 'waiting' | 'entering' | 'closing' }
-  | { readonly name: 'open'; readonly machine: Session; readonly connect: Connect; readonly deviceId: number }
+  | { readonly name: 'waiting' | 'entering' | 'refused' | 'closing' }
+  | { readonly name: 'open'; readonly machine: Session; readonly terms: SessionTerms; readonly deviceId: number }
 type Open = Phase & { readonly name: 'open' }
 
 /** Ends after which the client still gets what was written, an MQTT 5 client always: the others find their socket closed. */
@@ -91,6 +103,8 @@ export class Connection implements Link {
   readonly #framer = new Framer(CONNECT_MAX_BYTES)
   #phase: Phase = { name: 'waiting' }
   #recorded: Recorded | null = null
+  /** what it may still take in this turn of the loop; null while it has taken nothing in it */
+  #turn: { packetsLeft: number; readonly until: number } | null = null
   #stopping = false
   /** written in this turn of the loop */
   #unsent: Buffer[] = []
@@ -134,9 +148,10 @@ export class Connection implements Link {
   /** Reads no more, lets what was read be committed and acknowledged, then closes. */
   stop(): void {
     this.#stopping = true
-    this.#socket.pause()
-    if (this.#phase.name === 'open') this.#closeIfDone(this.#phase)
-    else this.#drop('server stopping')
+    if (this.#phase.name === 'open') {
+      this.#socket.pause()
+      this.#closeIfDone(this.#phase)
+    } else this.#drop('server stopping')
   }
 
   /** The device was disabled or deleted. */
@@ -173,7 +188,7 @@ export class Connection implements Link {
   // --- reading -----------------------------------------------------------------------------------------------
 
   #receive(chunk: Buffer): void {
-    if (this.#phase.name === 'closing') return
+    if (this.#isOver()) return
     this.#framer.push(chunk)
     // [MQTT-3.1.0-1] told by its first byte: nothing else is waited for.
     if (this.#phase.name === 'waiting' && !isConnect(this.#framer.begun))
@@ -181,16 +196,40 @@ export class Connection implements Link {
     else this.#readOn()
   }
 
-  /** Takes packets strictly in order while it may. The rest stays in the framer, one chunk at most: the socket is not read either. */
+  /**
+   * Takes packets strictly in order while it may. What is left goes back to the socket, which is not read either, and does not tell its end before
+   * all of it was taken.
+   */
   #readOn(): void {
-    while (this.#mayRead()) {
+    while (this.#mayRead() && this.#isItsTurn()) {
       const packet = this.#framer.next()
       if (packet === null) return
       if (packet === 'malformed' || packet === 'tooLarge') this.#cut(packet)
       else if (this.#phase.name === 'open') this.#take(this.#phase, packet)
       else this.#enter(packet)
     }
-    if (this.#phase.name !== 'closing') this.#socket.pause()
+    const rest = this.#framer.release()
+    if (this.#isOver()) return
+    this.#socket.pause()
+    if (rest.length > 0) this.#socket.unshift(rest)
+  }
+
+  /** No device may hold up the others: each has its share of a turn of the loop, however much it sends, and goes on in the next one. */
+  #isItsTurn(): boolean {
+    const now = this.#endpoint.clock.now()
+    if (this.#turn === null) {
+      this.#turn = { packetsLeft: TURN_MAX_PACKETS, until: now + TURN_MAX_MS }
+      setImmediate(() => {
+        this.#turn = null
+        if (this.#phase.name === 'open') this.#resume(this.#phase)
+      })
+    }
+    this.#turn.packetsLeft -= 1
+    return this.#turn.packetsLeft >= 0 && now < this.#turn.until
+  }
+
+  #isOver(): boolean {
+    return this.#phase.name === 'refused' || this.#phase.name === 'closing'
   }
 
   #mayRead(): boolean {
@@ -205,7 +244,12 @@ export class Connection implements Link {
   }
 
   #take(open: Open, bytes: Buffer): void {
-    const decoded = decode(bytes, open.connect.version)
+    const { version } = open.terms
+    if (hasTooManyFilters(bytes, version)) {
+      this.#close({ reason: 'protocol error', code: reasonCode.quota, detail: 'too many filters in one packet' })
+      return
+    }
+    const decoded = decode(bytes, version)
     if (decoded.ok) this.#carryOut(open, open.machine.receive(decoded.packet, this.#endpoint.clock.now()))
     else this.#close({ reason: 'malformed packet', code: reasonCode.malformed, detail: decoded.why })
   }
@@ -250,19 +294,17 @@ export class Connection implements Link {
     const { clock, readyAfterMs } = this.#endpoint
     const { version, packet, receiveMaximum, maximumPacketSize } = connect
     const { productKey, deviceKey } = device
-    const machine = new Session(
-      {
-        keys: { productKey, deviceKey },
-        version,
-        keepAliveS: packet.keepalive ?? 0,
-        receiveMaximum,
-        maximumPacketSize,
-        services,
-        readyAfterMs,
-      },
-      clock.now(),
-    )
-    const open: Open = { name: 'open', machine, connect, deviceId: device.id }
+    // The CONNECT itself is not kept: its fields point into all that came in one piece with it.
+    const terms: SessionTerms = {
+      keys: { productKey, deviceKey },
+      version,
+      keepAliveS: packet.keepalive ?? 0,
+      receiveMaximum,
+      maximumPacketSize,
+      services,
+      readyAfterMs,
+    }
+    const open: Open = { name: 'open', machine: new Session(terms, clock.now()), terms, deviceId: device.id }
     this.#phase = open
     this.#framer.maxBytes = PACKET_MAX_BYTES
     this.#endpoint.count('login')
@@ -280,7 +322,10 @@ export class Connection implements Link {
   #refuse(to: Connect | Refused, code: Connack, reason: string): void {
     this.#leave('server error')
     if (this.#phase.name !== 'entering') return
-    this.#endpoint.refused({ connack: code, reason, remote: this.#remote })
+    this.#phase = { name: 'refused' }
+    // Nothing that comes behind the CONNECT is held for it.
+    this.#socket.resume()
+    this.#endpoint.refused({ ...claimedKeys(to), connack: code, reason, remote: this.#remote })
     const told = connack[code]
     const bare: IConnackPacket = { cmd: 'connack', sessionPresent: false, returnCode: told[4], reasonCode: told[5] }
     const limit = to.type === 'connect' ? to.maximumPacketSize : Number.POSITIVE_INFINITY
@@ -328,7 +373,6 @@ export class Connection implements Link {
   #resume(open: Open): void {
     if (!this.#socket.isPaused() || this.#phase !== open || !this.#mayRead()) return
     this.#socket.resume()
-    this.#readOn()
   }
 
   #closeIfDone({ machine }: Open): void {
@@ -339,8 +383,8 @@ export class Connection implements Link {
   // --- writing -----------------------------------------------------------------------------------------------
 
   #send(open: Open, packet: Packet): void {
-    const bytes = encode(packet, open.connect.version)
-    if (bytes.length <= open.connect.maximumPacketSize) this.#write(bytes)
+    const bytes = encode(packet, open.terms.version)
+    if (bytes.length <= open.terms.maximumPacketSize) this.#write(bytes)
     // [MQTT-3.1.2-24], [MQTT-3.1.2-25] A client never gets more than it takes: an answer is left out, anything else cannot be.
     else if (packet.cmd === 'publish') this.#odd(open, { kind: 'answer too large', topic: packet.topic })
     else this.#close({ reason: 'packet too large', code: reasonCode.packetTooLarge, detail: `our ${packet.cmd}` })
@@ -380,6 +424,7 @@ export class Connection implements Link {
   #drop(reason: string): void {
     if (this.#phase.name === 'closing') return
     this.#phase = { name: 'closing' }
+    this.#framer.release()
     this.#cancelWake()
     this.#socket.destroy()
     this.#leave('connection lost')
@@ -387,17 +432,17 @@ export class Connection implements Link {
     this.#endpoint.log.debug({ remote: this.#remote, reason }, 'connection dropped before its login')
   }
 
-  #finish(open: Open, { reason, code, detail }: Close): void {
-    const { connect, deviceId } = open
+  #finish({ terms, deviceId }: Open, { reason, code, detail }: Close): void {
     this.#phase = { name: 'closing' }
+    this.#framer.release()
     // What was handed over is on its way, even when the socket is closed in the same turn.
     this.#flush()
     this.#leave(reason)
     this.#endpoint.closed(this, deviceId)
     this.#endpoint.count(reason)
     this.#endpoint.log.debug({ deviceId, reason, detail, oddities: this.#oddities }, 'device disconnected')
-    const last = connect.version === 5 && code !== null ? encode({ cmd: 'disconnect', reasonCode: code }, 5) : NOTHING
-    if (last.length > 0 || GENTLE.has(reason)) this.#sayLast(last.length <= connect.maximumPacketSize ? last : NOTHING)
+    const last = terms.version === 5 && code !== null ? encode({ cmd: 'disconnect', reasonCode: code }, 5) : NOTHING
+    if (last.length > 0 || GENTLE.has(reason)) this.#sayLast(last.length <= terms.maximumPacketSize ? last : NOTHING)
     else this.#socket.destroy()
   }
 

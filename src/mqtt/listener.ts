@@ -4,8 +4,9 @@
 import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer, type TLSSocket } from 'node:tls'
+import type { Clock } from '../clock.ts'
 import { CONNECT_WAIT_MS, CONNECTIONS_MAX, CONNECTIONS_SPARE, REFUSALS_LOGGED_PER_S } from '../core/limits.ts'
-import { Connection, type Endpoint, type MqttEvent } from './connection.ts'
+import { Connection, type Endpoint, type MqttEvent, type MqttLog } from './connection.ts'
 
 export interface MqttOptions extends Pick<Endpoint, 'engine' | 'fleet' | 'clock' | 'log' | 'readyAfterMs'> {
   readonly count: (event: MqttEvent) => void
@@ -36,11 +37,14 @@ export class MqttListener {
   readonly #connections = new Set<Connection>()
   readonly #devices = new Map<number, Connection>()
   #stopping = false
-  readonly #refusals = { second: 0, logged: 0, left: 0 }
+  readonly #refusedLogins: Sparing
+  readonly #failedHandshakes: Sparing
 
   constructor(options: MqttOptions) {
     this.#options = options
     const { engine, fleet, clock, log, readyAfterMs, count, connectionsMax = CONNECTIONS_MAX } = options
+    this.#refusedLogins = new Sparing(clock, log)
+    this.#failedHandshakes = new Sparing(clock, log)
     this.#endpoint = {
       engine,
       fleet,
@@ -49,7 +53,10 @@ export class MqttListener {
       readyAfterMs,
       count,
       isFullFor: deviceId => this.#devices.size >= connectionsMax && !this.#devices.has(deviceId),
-      refused: refusal => this.#refused(refusal),
+      refused: refusal => {
+        count('refused login')
+        this.#refusedLogins.warn(refusal, 'login refused')
+      },
       opened: (connection, deviceId) => void this.#devices.set(deviceId, connection),
       closed: (connection, deviceId) => {
         if (this.#devices.get(deviceId) === connection) this.#devices.delete(deviceId)
@@ -76,9 +83,10 @@ export class MqttListener {
     server.on('connection', (socket: Socket) => this.#register(socket))
     if (tls) {
       server.on('secureConnection', (socket: TLSSocket) => this.#accept(socket, socket.authorized))
-      server.on('tlsClientError', (error: Error) => {
+      server.on('tlsClientError', (error: Error, socket: TLSSocket) => {
         this.#options.count('dropped before login')
-        this.#options.log.debug({ err: error }, 'TLS handshake failed')
+        const { code, reason = error.message }: { code?: string; reason?: string } & Error = error
+        this.#failedHandshakes.warn({ code, reason, remote: socket.remoteAddress }, 'TLS handshake failed')
       })
     } else {
       server.on('connection', (socket: Socket) => this.#accept(socket, false))
@@ -129,19 +137,33 @@ export class MqttListener {
     if (this.#stopping) socket.destroy()
     if (!socket.destroyed) this.#connections.add(new Connection(socket, this.#endpoint, certified))
   }
+}
 
-  /** A client that is refused often comes again at once: a few lines a second tell as much as all of them. */
-  #refused(refusal: Parameters<Endpoint['refused']>[0]): void {
-    this.#options.count('refused login')
-    const second = Math.floor(this.#options.clock.now() / 1_000)
-    const refusals = this.#refusals
-    if (refusals.second !== second) Object.assign(refusals, { second, logged: 0 })
-    if (refusals.logged >= REFUSALS_LOGGED_PER_S) {
-      refusals.left += 1
+/** Whoever fails often comes again at once: a few warnings a second tell as much as all of them, and each says how many before it were left out. */
+class Sparing {
+  readonly #clock: Clock
+  readonly #log: MqttLog
+  #second = 0
+  #logged = 0
+  #leftOut = 0
+
+  constructor(clock: Clock, log: MqttLog) {
+    this.#clock = clock
+    this.#log = log
+  }
+
+  warn(fields: object, message: string): void {
+    const second = Math.floor(this.#clock.now() / 1_000)
+    if (second !== this.#second) {
+      this.#second = second
+      this.#logged = 0
+    }
+    if (this.#logged >= REFUSALS_LOGGED_PER_S) {
+      this.#leftOut += 1
       return
     }
-    this.#options.log.warn({ ...refusal, leftOut: refusals.left }, 'login refused')
-    refusals.logged += 1
-    refusals.left = 0
+    this.#log.warn({ ...fields, leftOut: this.#leftOut }, message)
+    this.#logged += 1
+    this.#leftOut = 0
   }
 }

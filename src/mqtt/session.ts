@@ -8,6 +8,7 @@ import {
   INFLIGHT_MAX,
   READY_AT_LATEST_MS,
   SUBSCRIPTIONS_MAX,
+  SUBSCRIPTIONS_MAX_CHARS,
   SUSPECT_CLOSE_MIN_MS,
   SUSPECT_CLOSE_NO_KEEPALIVE_MS,
   TOPIC_MAX_CHARS,
@@ -111,6 +112,7 @@ export const reasonCode = {
   topicName: 0x90,
   topicAlias: 0x94,
   packetTooLarge: 0x95,
+  quota: 0x97,
   administrative: 0x98,
   qos: 0x9b,
   subscriptionIds: 0xa1,
@@ -151,6 +153,8 @@ export class Session {
   readonly #filters = new Set<string>()
   /** topics that the device asked not to hear: the only ones on which an answer is held back */
   readonly #unheard = new Set<string>()
+  /** characters of both */
+  #heldChars = 0
   readonly #pending: Pending[] = []
   #lastUplink = 0
 
@@ -356,12 +360,14 @@ export class Session {
     if (properties?.subscriptionIdentifier !== undefined)
       return protocolError('subscription identifier', reasonCode.subscriptionIds)
     this.#subscribedAt = now
+    let firstRefused: string | null = null
     const granted = subscriptions.map(({ topic: filter, qos }) => {
       const refusal = this.#refuseFilter(filter)
       if (refusal === null) return Math.min(qos, 1)
-      this.#odd('refused filter', filter)
+      firstRefused ??= filter
       return this.#terms.version === 5 ? subackCode[refusal] : SUBACK_FAILURE
     })
+    if (firstRefused !== null) this.#odd('refused filter', firstRefused)
     this.#packets.push({ cmd: 'suback', messageId, granted })
     // Ready with the SUBACK written: the step's packets leave before its inputs.
     if (this.#coverage.complete) this.#listens = true
@@ -373,20 +379,35 @@ export class Session {
     if (isShared(filter)) return 'shared'
     if (!isFilter(filter)) return 'invalid'
     if (!mayHear(filter, this.#terms.keys)) return 'notAuthorized'
-    if (this.#filters.size >= SUBSCRIPTIONS_MAX && !this.#filters.has(filter)) return 'tooMany'
-    this.#filters.add(filter)
-    this.#unheard.delete(filter)
+    this.#letGo(this.#unheard, filter)
+    if (!this.#hold(this.#filters, filter)) return 'tooMany'
     this.#coverage.add(filter)
     return null
+  }
+
+  /** Whether it is among them now: not if that were more than a session may hold. */
+  #hold(held: Set<string>, filter: string): boolean {
+    if (held.has(filter)) return true
+    if (held.size >= SUBSCRIPTIONS_MAX || this.#heldChars + filter.length > SUBSCRIPTIONS_MAX_CHARS) return false
+    held.add(filter)
+    this.#heldChars += filter.length
+    return true
+  }
+
+  /** Whether it was among them. */
+  #letGo(held: Set<string>, filter: string): boolean {
+    const was = held.delete(filter)
+    if (was) this.#heldChars -= filter.length
+    return was
   }
 
   #readUnsubscribe({ messageId = 0, unsubscriptions }: IUnsubscribePacket): Close | null {
     // [MQTT-2.3.1-1], [MQTT-3.10.3-2]
     if (messageId < 1 || unsubscriptions.length === 0) return protocolError('UNSUBSCRIBE without packet id or filter')
     const granted = unsubscriptions.map(filter => {
-      const isWorthNoting = isFilter(filter) && mayHear(filter, this.#terms.keys)
-      if (isWorthNoting && this.#unheard.size < SUBSCRIPTIONS_MAX) this.#unheard.add(filter)
-      return this.#filters.delete(filter) ? 0 : NO_SUBSCRIPTION
+      const had = this.#letGo(this.#filters, filter)
+      if (isFilter(filter) && mayHear(filter, this.#terms.keys)) this.#hold(this.#unheard, filter)
+      return had ? 0 : NO_SUBSCRIPTION
     })
     // MQTT 3.1.1 has no codes here, and the codec leaves them out.
     this.#packets.push({ cmd: 'unsuback', messageId, granted })
