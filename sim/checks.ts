@@ -96,6 +96,12 @@ export class Checks {
     this.#history.published(deviceId, id)
   }
 
+  /** The process closes a connection: as silent only where nothing came since the last command. */
+  closing(connection: object, deviceId: number, reason: string): void {
+    if (reason === 'silent after a command' && this.#heard.get(connection)?.since === true)
+      this.#ledger.broken(15, deviceId, 'a connection on which something came is closed as silent')
+  }
+
   /** A command has reached its device. */
   received(deviceId: number, id: string, inputJson: string): void {
     if (this.#received.has(id)) this.#ledger.broken(4, deviceId, `${id} reaches the device twice`)
@@ -252,6 +258,12 @@ export class Checks {
           this.#ledger.broken(18, deviceId, `${command.id} has the outputs of another answer: ${body.outputJson}`)
       for (const id of stored.keys())
         this.#ledger.broken(17, deviceId, `the store has ${id}, which was never committed`)
+      for (const { id, events: count } of commands.values()) {
+        const kept = await store.events(deviceId, id, Number.MAX_SAFE_INTEGER)
+        const isThere = rows.some(({ command }) => command.id === id)
+        if (isThere && kept.length !== count)
+          this.#ledger.broken(13, deviceId, `the store has ${kept.length} events of ${id}, ${count} were committed`)
+      }
       const events = await store.events(deviceId, null, 1)
       const last = events[0]?.seq ?? length
       const [queue] = await store.load([{ deviceId, commandIds: [] }])

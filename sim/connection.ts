@@ -268,6 +268,7 @@ export class ServerConnection implements Link, End {
   }
 
   #finish({ reason }: Close): void {
+    this.#process.checks.closing(this, this.deviceId, reason)
     this.#phase = 'closing'
     this.#open = null
     this.#cancelWake()

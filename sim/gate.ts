@@ -35,7 +35,8 @@ export interface Gated {
   onStuck(): void
   onLoad(deviceIds: readonly number[]): void
   onCommitting(batch: Batch): void
-  onCommitted(batch: Batch, stale: readonly number[]): void
+  /** `old`: devices that somebody else had changed since they were loaded */
+  onCommitted(batch: Batch, stale: readonly number[], old: readonly number[]): void
 }
 
 type Verbs = CommandStore & Pick<Tokens, 'purgeTokens'> & Pick<Registry, 'deviceByKeys'>
@@ -47,6 +48,8 @@ const SLOW_MAX_MS = 40
 const STUCK_MAX_MS = 1_500
 /** share of slow calls that are stuck */
 const STUCK = 0.02
+/** what comes while the sweep looks for its next instant is easily missed */
+const NEXT_DUE_STUCK = 0.2
 
 /** Faults to come: so many of the next calls of a kind fail. */
 export type FaultsDue = Map<StoreOp, number>
@@ -55,7 +58,7 @@ export function gate(store: Store, world: World, process: Gated, due: FaultsDue,
   async function pass<T>(op: StoreOp, run: () => Promise<T>, crash: CrashPoint | null = null): Promise<T> {
     if (!process.alive) return never()
     process.inFlight += 1
-    await linger(world, process)
+    await linger(world, process, op)
     if (crash !== null) process.crashAt(crash)
     if (!process.alive) return never()
     const left = process.started && !world.calm ? (due.get(op) ?? 0) : 0
@@ -69,7 +72,7 @@ export function gate(store: Store, world: World, process: Gated, due: FaultsDue,
     }
     try {
       const result = await run()
-      await linger(world, process)
+      await linger(world, process, op)
       return process.alive ? result : never()
     } finally {
       process.inFlight -= 1
@@ -78,8 +81,11 @@ export function gate(store: Store, world: World, process: Gated, due: FaultsDue,
 
   async function commit(batch: Batch): Promise<number[]> {
     process.onCommitting(batch)
+    const on = await store.load(batch.changes.map(({ queue }) => ({ deviceId: queue.deviceId, commandIds: [] })))
+    const old = batch.changes.filter(({ queue }, i) => on[i]?.version !== queue.version)
     const stale = await store.commit(batch)
-    process.onCommitted(batch, stale)
+    const oldIds = old.map(({ queue }) => queue.deviceId)
+    process.onCommitted(batch, stale, oldIds)
     process.crashAt('after commit, before effects')
     return stale
   }
@@ -105,11 +111,11 @@ export function gate(store: Store, world: World, process: Gated, due: FaultsDue,
 }
 
 /** Mostly no time at all; sometimes long enough for other things to happen in between. */
-function linger(world: World, process: Gated): Promise<void> {
+function linger(world: World, process: Gated, op: StoreOp): Promise<void> {
   const isSlow = process.started && !world.calm && world.random.chance(world.faults.slowStore / 2)
   if (!isSlow) return Promise.resolve()
-  const isStuck = world.random.chance(STUCK)
+  const isStuck = world.random.chance(op === 'nextDue' ? NEXT_DUE_STUCK : STUCK)
   if (isStuck) process.onStuck()
-  const ms = world.random.int(1, isStuck ? STUCK_MAX_MS : SLOW_MAX_MS)
+  const ms = world.random.int(1, isStuck ? STUCK_MAX_MS * (op === 'nextDue' ? 2 : 1) : SLOW_MAX_MS)
   return new Promise(resolve => world.after(ms, 'process', resolve))
 }

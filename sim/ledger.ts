@@ -30,6 +30,10 @@ export interface Entry {
   published: number
   unsent: boolean
   code: number | null
+  /** events of it, late replies included */
+  events: number
+  /** the process and the moment of the world in which it was last sent */
+  sentIn: { readonly process: number; readonly worldNow: number } | null
 }
 
 export interface Log {
@@ -60,6 +64,7 @@ const table: Readonly<Record<string, { readonly reasons: RegExp; readonly only?:
   'sent timedOut': { reasons: /^timeout$/ },
 }
 
+const isSuccess = (code: string): boolean => /^\s*(0|200)\s*$/.test(code)
 const isFinal = (state: State): boolean => state !== State.created && state !== State.sent
 
 /** What the ledger must be told about the process at the time of a commit. */
@@ -68,6 +73,10 @@ export interface Circumstances {
   wasAway(deviceId: number): boolean
   /** the process's clock when it was told to stop; null: it was not */
   readonly stoppedAt: number | null
+  /** number of the process */
+  readonly process: number
+  /** when the store last failed on purpose, on the world's own time */
+  readonly faultAt: number
 }
 
 export class Ledger {
@@ -76,7 +85,8 @@ export class Ledger {
   readonly byTag = new Map<number, Entry>()
   /** of the last batch */
   #lastAt = 0
-  #largestId = ''
+  /** by node: each counts for itself */
+  readonly #largestIds = new Map<number, string>()
 
   constructor(world: World, deviceIds: readonly number[]) {
     this.#world = world
@@ -118,6 +128,14 @@ export class Ledger {
     return state === State.created ? entry.expireAt : null
   }
 
+  /** A process of this node starts, and the store says up to where its ids are used. */
+  idsUsed(node: number, until: string | null): void {
+    const largest = this.#largestIds.get(node) ?? ''
+    const known = until ?? ''
+    if (known < largest) this.broken(25, null, `node ${node} gave ${largest}, the store says ${until}`)
+    this.#largestIds.set(node, known)
+  }
+
   /** A batch has become durable, `stale` devices left out. */
   committed(batch: Batch, stale: readonly number[], circumstances: Circumstances): void {
     const written = batch.changes.filter(change => !stale.includes(change.queue.deviceId))
@@ -126,15 +144,15 @@ export class Ledger {
   }
 
   /** Over all devices, and from one process to the next. */
-  #checkGrowth({ now }: Batch, changes: readonly DeviceChange[]): void {
+  #checkGrowth({ now, node }: Batch, changes: readonly DeviceChange[]): void {
     if (now < this.#lastAt) this.broken(25, null, `a batch is of ${now}, the one before it of ${this.#lastAt}`)
     this.#lastAt = now
     const ids = changes.flatMap(({ inserts }) => inserts.map(({ command }) => command.id)).sort()
     const [first] = ids
-    if (first !== undefined && first <= this.#largestId)
-      this.broken(25, null, `${first} is given after ${this.#largestId}`)
+    const largest = this.#largestIds.get(node) ?? ''
+    if (first !== undefined && first <= largest) this.broken(25, null, `${first} is given after ${largest}`)
     if (new Set(ids).size < ids.length) this.broken(25, null, `an id is given twice: ${ids.join(', ')}`)
-    this.#largestId = ids.at(-1) ?? this.#largestId
+    this.#largestIds.set(node, ids.at(-1) ?? largest)
   }
 
   #apply(change: DeviceChange, now: number, circumstances: Circumstances): void {
@@ -155,11 +173,13 @@ export class Ledger {
 
   #fold(log: Log, event: QueueEvent, id: string, change: DeviceChange, circumstances: Circumstances): void {
     const known = log.commands.get(id)
+    if (known !== undefined) known.events += 1
     if (event.from === event.to && known !== undefined) {
       if (known.state !== event.to || !isFinal(known.state)) this.broken(7, log.deviceId, `late reply to an open ${id}`)
       return
     }
     const entry = known ?? this.#accept(log, event, id, change)
+    if (entry !== null && known === undefined) entry.events = 1
     if (entry === null || event.to === null) return
     const from = event.from === null ? 'new' : stateName[event.from]
     if (event.from !== null && entry.state !== event.from) {
@@ -168,7 +188,7 @@ export class Ledger {
     }
     this.#checkMove(log, entry, event, from)
     this.#checkTime(log, entry, event, circumstances)
-    this.#move(log, entry, event)
+    this.#move(log, entry, event, circumstances)
   }
 
   #accept(log: Log, event: QueueEvent, id: string, change: DeviceChange): Entry | null {
@@ -200,6 +220,8 @@ export class Ledger {
       published: 0,
       unsent: false,
       code: null,
+      events: 0,
+      sentIn: null,
     }
     if (this.byTag.has(entry.tag)) this.broken(17, log.deviceId, `the call with tag ${entry.tag} is on record twice`)
     this.byTag.set(entry.tag, entry)
@@ -249,16 +271,23 @@ export class Ledger {
     if (to === State.sent && at >= entry.expireAt) wrong(`is sent after ${entry.expireAt}`)
     if (to === State.cancelled && at >= entry.expireAt) wrong(`is cancelled after ${entry.expireAt}`)
     if (reason === 'reply' && at >= Number(entry.deadlineAt)) wrong(`is settled by a reply after ${entry.deadlineAt}`)
-    const { stoppedAt } = circumstances
+    const { stoppedAt, process, faultAt } = circumstances
+    // A process that lives on, with a store that works, knows what it did not hand over.
+    const isKnown = entry.sentIn?.process === process && faultAt < entry.sentIn.worldNow
+    if (reason === 'timeout' && from === State.sent && entry.published === 0 && isKnown)
+      this.broken(7, log.deviceId, `${entry.id} times out, and its bytes never left`)
     if (to === State.sent && stoppedAt !== null && at > stoppedAt)
       this.broken(23, log.deviceId, `${entry.id} is sent at ${at}, the stop was at ${stoppedAt}`)
     if (reason === 'offline' && !circumstances.wasAway(log.deviceId))
       this.broken(7, log.deviceId, `${entry.id} fails as offline on a device that is connected`)
+    const codes = log.answers.get(entry.id) ?? []
+    if (reason === 'reply' && to === State.failed && codes.length > 0 && codes.every(isSuccess))
+      this.broken(18, log.deviceId, `${entry.id} fails, the device answered ${codes.join(', ')}`)
     if (reason === 'reply' && !log.answers.has(entry.id))
       this.broken(18, log.deviceId, `${entry.id} is settled by an answer that the device never gave`)
   }
 
-  #move(log: Log, entry: Entry, event: QueueEvent): void {
+  #move(log: Log, entry: Entry, event: QueueEvent, { process }: Circumstances): void {
     if (event.to === null) return
     entry.state = event.to
     entry.history.push({ from: event.seq, state: event.to })
@@ -267,6 +296,7 @@ export class Ledger {
       entry.deadlineAt = entry.instant ? entry.expireAt : event.at + entry.timeoutS * 1_000
       entry.sentUntil = entry.deadlineAt
       entry.sentSession = log.sessions
+      entry.sentIn = { process, worldNow: this.#world.now }
     }
     if (event.reason.startsWith('unsent')) {
       entry.unsent = true
@@ -289,7 +319,7 @@ export class Ledger {
       }
       entry.code = command.code
       const isSent = command.state === State.sent
-      if (command.settledAt !== entry.settledAt || (isSent && command.deadlineAt !== entry.deadlineAt))
+      if (command.settledAt !== entry.settledAt || command.deadlineAt !== entry.deadlineAt)
         this.broken(13, log.deviceId, `row ${command.id} has other instants than its events`)
       if (isSent && entry.sentSession !== null && Number(command.sentSession) < entry.sentSession)
         this.broken(4, log.deviceId, `row ${command.id} is sent on session ${command.sentSession}, an older one`)
@@ -297,7 +327,7 @@ export class Ledger {
       if (command.expireAt !== entry.expireAt) this.broken(6, log.deviceId, `row ${command.id} expires at another time`)
       const codes = log.answers.get(command.id) ?? []
       const isAnswered = command.state === State.succeeded
-      if (isAnswered && !codes.some(code => /^\s*(0|200)\s*$/.test(code)))
+      if (isAnswered && !codes.some(isSuccess))
         this.broken(18, log.deviceId, `${command.id} succeeded, the device answered ${codes.join(', ') || 'nothing'}`)
     }
     log.sessions = change.queue.sessionNo

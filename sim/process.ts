@@ -13,7 +13,8 @@ import type { Ledger } from './ledger.ts'
 import type { Wire } from './wire.ts'
 import type { World } from './world.ts'
 
-const NODE = 0
+/** A process may come back with another node number, smaller or larger. */
+const NODES = [1, 1, 1, 0, 2] as const
 const DOWN_MAX_MS = 500
 const LONG_DOWN_MAX_MS = 20_000
 const HTTP_CLOSE_MAX_MS = 3_000
@@ -60,6 +61,7 @@ export interface Disk {
 
 /** One start of the process, to its end. */
 export class Incarnation implements Gated {
+  readonly number: number
   alive = true
   started = false
   stopping = false
@@ -73,11 +75,20 @@ export class Incarnation implements Gated {
   readonly engine: Engine
   readonly connections = new Set<ServerConnection>()
   readonly #host: Host
+  readonly #blamed = new Set<StoreFault>()
   /** step at which the batch in the making was begun */
   #loadedAt = 0
 
-  constructor(host: Host, store: Store, faultsDue: FaultsDue, node: Awaited<ReturnType<Store['node']>>) {
+  constructor(
+    host: Host,
+    store: Store,
+    faultsDue: FaultsDue,
+    nodeNo: number,
+    node: Awaited<ReturnType<Store['node']>>,
+  ) {
     const { world, checks } = host
+    host.starts += 1
+    this.number = host.starts
     this.#host = host
     this.world = world
     this.checks = checks
@@ -89,7 +100,7 @@ export class Incarnation implements Gated {
     this.engine = new Engine({
       store: this.store,
       clock: this.clock,
-      ids: new Ids(NODE, node.lastCommandId),
+      ids: new Ids(nodeNo, node.lastCommandId),
       log: { info: () => undefined, warn: bug, error: bug },
       observer: {
         batch: inputs => world.count(inputs > 1 ? 'batch of many' : 'batch of one'),
@@ -120,9 +131,19 @@ export class Incarnation implements Gated {
 
   /** Everything that goes wrong inside must have been injected. */
   unexpected(error: unknown, message: string): void {
-    if (!this.alive || error instanceof StoreFault) return
+    if (!this.alive) return
+    if (error instanceof StoreFault) {
+      if (message === 'input failed') this.#blame(error)
+      return
+    }
     const said = error instanceof Error ? (error.stack ?? error.message) : String(error)
     this.#host.ledger.broken(20, null, `${message}: ${said.split('\n').slice(0, 4).join(' | ')}`)
+  }
+
+  /** One fault takes one input with it at most: what shared a batch with it is tried again without it. */
+  #blame(fault: StoreFault): void {
+    if (this.#blamed.has(fault)) this.#host.ledger.broken(14, null, `two inputs fail for one fault: ${fault.message}`)
+    this.#blamed.add(fault)
   }
 
   crashAt(point: CrashPoint): void {
@@ -163,11 +184,20 @@ export class Incarnation implements Gated {
         this.#host.awayAt.set(deviceId, this.world.steps)
   }
 
-  onCommitted(batch: Batch, stale: readonly number[]): void {
+  onCommitted(batch: Batch, stale: readonly number[], old: readonly number[]): void {
+    for (const deviceId of old)
+      if (!stale.includes(deviceId))
+        this.#host.ledger.broken(
+          16,
+          deviceId,
+          'what was decided on an old picture of the device is written over the new one',
+        )
     if (stale.length > 0) this.world.count('stale device', stale.length)
     this.#host.ledger.committed(batch, stale, {
       wasAway: deviceId => (this.#host.awayAt.get(deviceId) ?? -1) >= this.#loadedAt,
       stoppedAt: this.stoppedAt,
+      process: this.number,
+      faultAt: this.#host.faultAt,
     })
   }
 }
@@ -176,6 +206,8 @@ export class Incarnation implements Gated {
 export class Host {
   current: Incarnation | null = null
   crashDue: CrashPoint | null = null
+  /** processes so far */
+  starts = 0
   /** when the store last failed on purpose */
   faultAt = Number.NEGATIVE_INFINITY
   /** when a call to the store last hung for long */
@@ -214,9 +246,11 @@ export class Host {
   }
 
   async boot(): Promise<void> {
-    const node = await this.#store.node(NODE)
     const { world } = this
-    const process = new Incarnation(this, this.#store, this.faultsDue, node)
+    const nodeNo = world.random.pick(NODES)
+    const node = await this.#store.node(nodeNo)
+    this.ledger.idsUsed(nodeNo, node.lastCommandId)
+    const process = new Incarnation(this, this.#store, this.faultsDue, nodeNo, node)
     const steps = world.now + world.wallOffsetMs < node.clockFloor ? ', its wall clock behind the last commit' : ''
     world.note(null, `process starts${steps}`)
     world.count(`start${steps}`)
@@ -337,7 +371,6 @@ export class Host {
       worldNow: world.now,
       isOnline: deviceId => process.engine.isOnline(deviceId),
       isReady: deviceId =>
-        process.engine.isOnline(deviceId) &&
         !this.disabled.has(deviceId) &&
         [...process.connections].some(link => link.deviceId === deviceId && link.isOpen && link.presence().ready),
     })

@@ -100,6 +100,8 @@ interface Entry {
   readonly link: Link | null
   readonly resolve: (answer: Answers[keyof Answers] | Accepted | Refusal) => void
   staleRetries: number
+  /** it was in a batch that failed, and is tried again by itself */
+  alone: boolean
 }
 interface NewInput {
   readonly type: 'new'
@@ -246,7 +248,7 @@ export class Engine {
   ): Promise<A | Refusal> {
     return new Promise(resolve => {
       // Each answer has the type of its input by construction in #decide.
-      this.#pending.push({ deviceId, input, link, resolve: resolve as Entry['resolve'], staleRetries: 0 })
+      this.#pending.push({ deviceId, input, link, resolve: resolve as Entry['resolve'], staleRetries: 0, alone: false })
       if (this.#running) return
       this.#running = true
       this.#options.defer(() => void this.#run())
@@ -255,14 +257,21 @@ export class Engine {
 
   async #run(): Promise<void> {
     while (this.#pending.length > 0) {
-      const entries = this.#pending.slice(0, BATCH_MAX_INPUTS)
-      this.#pending = this.#pending.slice(BATCH_MAX_INPUTS)
-      await this.#batch(entries)
+      await this.#batch(this.#nextEntries())
       // Sockets and timers get their turn: a store that answers at once would else hold the loop for as long as inputs come.
       if (this.#pending.length > 0) await new Promise<void>(resolve => this.#options.defer(resolve))
     }
     this.#running = false
     for (const resolve of this.#idle.splice(0)) resolve()
+  }
+
+  /** What goes together: all that waits, up to an input that was in a batch that failed; that one goes alone. */
+  #nextEntries(): Entry[] {
+    const alone = this.#pending.findIndex(entry => entry.alone)
+    const count = alone === 0 ? 1 : alone > 0 ? Math.min(alone, BATCH_MAX_INPUTS) : BATCH_MAX_INPUTS
+    const entries = this.#pending.slice(0, count)
+    this.#pending = this.#pending.slice(count)
+    return entries
   }
 
   /** One bad input never harms another: a batch that fails is tried again input by input, and the one that fails alone is answered 99500. */
@@ -277,7 +286,8 @@ export class Engine {
       const [only] = entries
       if (only && entries.length === 1) return this.#fail(only, error)
       this.#options.log.warn({ err: error, inputs: entries.length }, 'batch failed, trying its inputs one by one')
-      for (const entry of entries) await this.#batch([entry])
+      for (const entry of entries) entry.alone = true
+      this.#pending.unshift(...entries)
       return
     }
     for (const { entry, refusal } of plan.refused) this.#answer(entry, refusal)
@@ -489,7 +499,7 @@ export class Engine {
 
   /** Ahead of all that waits: what is known not to have left must not be taken for sent by any other input. Called while a batch runs. */
   #unsent(deviceId: number, input: Unsent): void {
-    this.#pending.unshift({ deviceId, input, link: null, resolve: () => undefined, staleRetries: 0 })
+    this.#pending.unshift({ deviceId, input, link: null, resolve: () => undefined, staleRetries: 0, alone: false })
   }
 
   #stillOpen(command: Command): void {

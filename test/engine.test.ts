@@ -300,6 +300,28 @@ describe('delivery', () => {
     expect(link.published).toHaveLength(1)
   })
 
+  it('is said not to have left first, also where a failed batch is tried again input by input', async () => {
+    const r = await rig()
+    const { link } = await connect(r)
+    let refuse = true
+    link.presence = () => ({ ready: refuse, silent: false })
+    link.publish = () => {
+      refuse = false
+      // By the time the next input is decided, its deadline has passed.
+      void r.clock.advance(40_000, async () => undefined)
+      return 'sessionGone'
+    }
+    const inner = r.store.commit.bind(r.store)
+    r.store.commit = () => {
+      r.store.commit = inner
+      return Promise.reject(new Error('no disk'))
+    }
+    const [{ command }] = await Promise.all([accepted(r), r.engine.apply(r.devices[0]!, { type: 'tick' })])
+    await r.advance(0)
+    expect(r.logged).toContain('batch failed, trying its inputs one by one')
+    expect(await stateOf(r, command.id)).toBe(State.created)
+  })
+
   it('goes on by itself after a step that failed', async () => {
     let failures = 3
     const store = memoryWith(inner => ({

@@ -1,0 +1,16 @@
+// Faults that the simulator must find, one at a time: a check that no fault can fail proves nothing.
+// Data only. That each still fits the source is test/mutants.test.ts; how they are tried is mutants.ts.
+
+import type { Mutant } from './mutant.ts'
+import { engine, memory, session, sqlite, sqliteStatements } from './mutants-around.ts'
+import { ids, rules } from './mutants-of-rules.ts'
+
+export const mutants: readonly Mutant[] = [
+  ...rules,
+  ...ids,
+  ...engine,
+  ...memory,
+  ...sqliteStatements,
+  ...sqlite,
+  ...session,
+]
