@@ -137,6 +137,8 @@ export class ServerConnection implements Link, End {
       this.#process.crashAt('between PUBLISH and PUBACK')
       if (!this.#process.alive) return
     }
+    // Also what had come before the last command and is read only now, because reading had paused: a process knows no better.
+    this.#process.checks.arrived(this)
     const step = this.#open.machine.receive(packet, this.#process.clock.now())
     for (const { input, uplink } of step.inputs) if (input.type === 'reply') this.#noteAnswer(packet, input, uplink)
     this.#carryOut(step)
