@@ -2,6 +2,7 @@
 // All inputs that arrive while a batch is in flight form the next one: many devices, one commit, one fsync. One batch is in flight at a time.
 // Not here: rules (core/queue.ts), SQL (store/), sockets (mqtt/, http/).
 
+import { isChanged, newWork, toChange, type Work } from './batch.ts'
 import type { Clock, Timers } from './clock.ts'
 import { type Command, type CommandBody, type Downlink, isOpen, type Kind, State } from './core/command.ts'
 import { assert, errors, type Refusal, refuse } from './core/errors.ts'
@@ -27,11 +28,10 @@ import {
   lapsesAt,
   type Outcome,
   type Presence,
-  type Queue,
   type QueueEvent,
   type Unsent,
 } from './core/queue.ts'
-import type { Batch, CommandStore, DeviceChange, Tokens } from './store/store.ts'
+import type { Batch, CommandStore, Tokens } from './store/store.ts'
 
 /** A device's live connection, as the engine uses it. All calls are synchronous and must not throw. */
 export interface Link {
@@ -109,23 +109,9 @@ interface NewInput {
   readonly wait: boolean
 }
 
-/** One device within one batch: its queue as decided so far, and what is to be written. */
-interface Work {
-  readonly deviceId: number
-  readonly before: Queue
-  queue: Queue
-  readonly loaded: ReadonlyMap<string, State>
-  readonly rows: Map<string, Command>
-  readonly bodies: Map<string, CommandBody>
-  readonly outcomes: Outcome[]
-  readonly events: QueueEvent[]
-  readonly effects: Effect[]
-  readonly done: { readonly entry: Entry; readonly answer: Answers[keyof Answers] | Refusal }[]
-}
-
 /** A batch ready to be committed. */
 interface Plan {
-  readonly works: readonly Work[]
+  readonly works: readonly Work<Entry>[]
   readonly refused: { readonly entry: Entry; readonly refusal: Refusal }[]
   /** input JSON by command id, of what will be published */
   readonly inputs: ReadonlyMap<string, string>
@@ -340,7 +326,7 @@ export class Engine {
     return { works: all, refused, inputs, batch }
   }
 
-  async #load(entries: readonly Entry[]): Promise<Map<number, Work>> {
+  async #load(entries: readonly Entry[]): Promise<Map<number, Work<Entry>>> {
     const named = new Map<number, string[]>()
     for (const { deviceId, input } of entries) {
       const ids = named.get(deviceId) ?? []
@@ -349,13 +335,13 @@ export class Engine {
     }
     const keys = [...named].map(([deviceId, commandIds]) => ({ deviceId, commandIds }))
     const queues = await this.#options.store.load(keys)
-    const works = new Map<number, Work>()
+    const works = new Map<number, Work<Entry>>()
     for (const queue of queues) if (queue !== null) works.set(queue.deviceId, newWork(queue))
     return works
   }
 
   /** Decides one entry and notes what it changes. Returns the id that it used, if any, or why it is refused. A decision that throws fails alone. */
-  #decide(work: Work, entry: Entry, now: number): string | Refusal | null {
+  #decide(work: Work<Entry>, entry: Entry, now: number): string | Refusal | null {
     const input = this.#input(work, entry, now)
     if ('ok' in input) return input
     let decision: Decision<Answers[Input['type']]>
@@ -372,11 +358,11 @@ export class Engine {
     work.effects.push(...decision.effects)
     work.done.push({ entry, answer: decision.answer })
     if (input.type !== 'enqueue' || entry.input.type !== 'new') return null
-    work.bodies.set(input.id, newBody(entry.input.command))
+    work.bodies.set(input.id, bodyOf(entry.input.command))
     return input.id
   }
 
-  #input(work: Work, entry: Entry, now: number): Input | Refusal {
+  #input(work: Work<Entry>, entry: Entry, now: number): Input | Refusal {
     if (entry.input.type !== 'new') return entry.input
     const id = this.#options.ids.next(now, work.queue.lastCommandId)
     if (id === null) return overloaded('the clock is more than 5 s behind the ids already given')
@@ -384,7 +370,7 @@ export class Engine {
     return { type: 'enqueue', id, kind, identifier, timeoutS, pendingTtlS, by }
   }
 
-  #situation({ deviceId, effects }: Work, now: number) {
+  #situation({ deviceId, effects }: Work<Entry>, now: number) {
     const here = this.#links.get(deviceId)
     const found = here ? { session: here.session, ...here.link.presence() } : null
     // An earlier input of this batch found the connection suspect, which its link is told after the commit only.
@@ -394,7 +380,7 @@ export class Engine {
   }
 
   /** What the publishes of this batch carry. Read before the commit: a read that fails then leaves nothing half done. */
-  async #inputsToPublish(works: readonly Work[]): Promise<Map<string, string>> {
+  async #inputsToPublish(works: readonly Work<Entry>[]): Promise<Map<string, string>> {
     const inputs = new Map<string, string>()
     const missing: string[] = []
     for (const work of works) {
@@ -416,7 +402,7 @@ export class Engine {
   }
 
   /** Another writer changed the device since it was loaded: nothing of it was written, so its inputs go first into the next batch. */
-  #again(work: Work): void {
+  #again(work: Work<Entry>): void {
     const again: Entry[] = []
     for (const { entry } of work.done) {
       entry.staleRetries += 1
@@ -427,7 +413,7 @@ export class Engine {
   }
 
   /** After the commit: waiters first, so that an effect of the same batch finds them; then effects; then answers. */
-  #act(work: Work, inputs: ReadonlyMap<string, string>): void {
+  #act(work: Work<Entry>, inputs: ReadonlyMap<string, string>): void {
     const answers = work.done.map(({ entry, answer }) => ({ entry, answer: this.#accepted(entry, answer) }))
     for (const { entry, answer } of answers)
       if (entry.link && answer.ok && 'session' in answer) this.#attach(work.deviceId, answer.session, entry.link)
@@ -466,7 +452,7 @@ export class Engine {
     before?.link.takenOver()
   }
 
-  #effect(work: Work, effect: Effect, inputs: ReadonlyMap<string, string>): void {
+  #effect(work: Work<Entry>, effect: Effect, inputs: ReadonlyMap<string, string>): void {
     switch (effect.type) {
       case 'publish':
         this.#publish(work, effect, inputs)
@@ -482,7 +468,7 @@ export class Engine {
   }
 
   /** One synchronous step from the last look at session and deadline to the socket. What did not leave is said to be unsent. */
-  #publish(work: Work, effect: Effect & { type: 'publish' }, inputs: ReadonlyMap<string, string>): void {
+  #publish(work: Work<Entry>, effect: Effect & { type: 'publish' }, inputs: ReadonlyMap<string, string>): void {
     const { commandId, kind, identifier, session, notAfter } = effect
     // A later input of the same batch may have settled it already: then there is nothing to send any more.
     if (!work.queue.open.some(command => command.id === commandId && command.state === State.sent)) return
@@ -572,39 +558,10 @@ const overloaded = (why: string): Refusal =>
 
 const internal = refuse(errors.internal, 'Internal Server Error')
 
-const newBody = ({ nameJson, inputJson }: NewCommand): CommandBody => ({
+const bodyOf = ({ nameJson, inputJson }: NewCommand): CommandBody => ({
   nameJson,
   inputJson,
   outputJson: null,
   deviceCode: null,
   deviceMessage: null,
 })
-
-function newWork(queue: Queue): Work {
-  const loaded = new Map([...queue.named, ...queue.open].map(command => [command.id, command.state]))
-  const { deviceId } = queue
-  const work = { deviceId, before: queue, queue, loaded, rows: new Map(), bodies: new Map() }
-  return { ...work, outcomes: [], events: [], effects: [], done: [] }
-}
-
-/** A session's comings and goings may leave no event; they count all the same. */
-function isChanged({ before, queue, rows, events }: Work): boolean {
-  if (rows.size > 0 || events.length > 0) return true
-  return before.sessionNo !== queue.sessionNo || before.lastOfflineAt !== queue.lastOfflineAt
-}
-
-/** Several steps of one batch may touch a row: what counts for the store is where it was and where it ends. */
-function toChange(work: Work): DeviceChange {
-  const inserts: { command: Command; body: CommandBody }[] = []
-  const updates: { command: Command; from: State }[] = []
-  for (const command of work.rows.values()) {
-    const body = work.bodies.get(command.id)
-    const from = work.loaded.get(command.id)
-    if (body) inserts.push({ command, body })
-    else {
-      assert(from !== undefined, 'a row that is written was loaded or made in this batch')
-      updates.push({ command, from })
-    }
-  }
-  return { queue: work.queue, inserts, updates, outcomes: work.outcomes, events: work.events }
-}
