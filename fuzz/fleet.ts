@@ -166,6 +166,7 @@ function spoilTree(random: Random, tree: Json): void {
     if (all.length === 0) return
     const { holder, key } = random.pick(all)
     const struct = holder as Json
+    const other = random.pick(all)
     const set = (at: string | number, value: unknown): void => {
       struct[at] = value
     }
@@ -177,7 +178,7 @@ function spoilTree(random: Random, tree: Json): void {
         Array.isArray(holder)
           ? void holder.push(structuredClone(holder[Number(key)]))
           : set(oddText(random), struct[key]),
-      () => set(key, structuredClone((random.pick(all).holder as Json)[random.pick(all).key] ?? null)),
+      () => set(key, structuredClone((other.holder as Json)[other.key] ?? null)),
     )
   }
 }

@@ -63,7 +63,7 @@ export async function runTarget<I>(target: Target<I>, options: RunOptions): Prom
   const slowest = { ms: 0, index: from }
   for (let done = 0; done < inputs; done += BLOCK_INPUTS) {
     const block = { from: from + done, count: Math.min(BLOCK_INPUTS, inputs - done) }
-    const failed = (await runBlock(target, seed, block, slowest, options.onInput)) ?? memory.look()
+    const failed = (await runBlock(target, seed, block, slowest, options.onInput)) ?? (await memory.look())
     if (failed !== null) return describe(target, seed, block, failed)
     onBlock?.(done + block.count)
   }
@@ -171,9 +171,13 @@ class Memory {
     this.#collect = collect
   }
 
-  look(): Failed | null {
+  async look(): Promise<Failed | null> {
     if (this.#collect === undefined) return null
-    this.#collect()
+    // What native code holds for an object is only let go of in a turn of the loop after the object was collected.
+    for (let turns = 0; turns < 3; turns += 1) {
+      this.#collect()
+      await new Promise(resolve => setTimeout(resolve, 1))
+    }
     const { heapUsed, rss } = memoryUsage()
     this.#first ??= { heap: heapUsed, rss }
     const heapMb = (heapUsed - this.#first.heap) / MB

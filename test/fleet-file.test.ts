@@ -479,3 +479,9 @@ describe('places', () => {
     expect(pathOf(locate(root, 'nothing'))).toBe('')
   })
 })
+
+it('what the parser quotes of a file shows nothing invisible', () => {
+  const read = parseFleetFile('\n%R\u0004x\u001b[2J\norganizations: []', 'fleet.yaml')
+  expect(read.ok).toBe(false)
+  if (!read.ok) for (const { message } of read.problems) expect(message).toMatch(/^[\x20-\x7e]+$/)
+})

@@ -16,13 +16,14 @@ import {
   type YAMLError,
   type YAMLMap,
 } from 'yaml'
-import { pathTo } from '../core/json.ts'
+import { escapeInvisible, pathTo } from '../core/json.ts'
 import {
   FLEET_FILE_MAX_ALIASED,
   FLEET_FILE_MAX_BYTES,
   FLEET_FILE_MAX_DEPTH,
   FLEET_FILE_MAX_TOKENS,
   FLEET_PROBLEMS_MAX,
+  QUOTE_PATH_MAX_CHARS,
 } from '../core/limits.ts'
 
 /** What is wrong, and where. Lines and columns count from 1; path is such as `organizations[0].devices[2].deviceKey`, '' for the whole file. */
@@ -136,7 +137,8 @@ const wording: Partial<Record<ErrorCode, string>> = {
   MULTIPLE_DOCS: 'a fleet file is one document; remove the "---" here and what follows, or make it a file of its own',
   RESOURCE_EXHAUSTION: 'this is nested too deeply',
 }
-const wordingOf = (error: YAMLError): string => wording[error.code] ?? error.message.split(': ', 1)[0] ?? error.code
+const wordingOf = (error: YAMLError): string =>
+  wording[error.code] ?? escapeInvisible((error.message.split(': ', 1)[0] ?? error.code).slice(0, QUOTE_PATH_MAX_CHARS))
 
 /** Turns the parser's nodes into places, and aliases into what they stand for. */
 class Builder {
