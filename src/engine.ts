@@ -253,11 +253,8 @@ export class Engine {
 
   /** What goes together: all that waits, up to an input that was in a batch that failed; that one goes alone. */
   #nextEntries(): Entry[] {
-    const alone = this.#pending.findIndex(entry => entry.alone)
-    const count = alone === 0 ? 1 : alone > 0 ? Math.min(alone, BATCH_MAX_INPUTS) : BATCH_MAX_INPUTS
-    const entries = this.#pending.slice(0, count)
-    this.#pending = this.#pending.slice(count)
-    return entries
+    const alone = this.#pending.slice(0, BATCH_MAX_INPUTS).findIndex(entry => entry.alone)
+    return this.#pending.splice(0, alone < 0 ? BATCH_MAX_INPUTS : Math.max(alone, 1))
   }
 
   /** One bad input never harms another: a batch that fails is tried again input by input, and the one that fails alone is answered 99500. */
