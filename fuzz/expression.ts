@@ -193,7 +193,7 @@ async function fill(store: Store): Promise<number> {
   const organizations = [{ orgId: 'o', name: 'o' }]
   const products = [{ productKey: 'pk', orgId: 'o', secret: 's', modelId: null, json: '{}' }]
   const device = { assetId: 'a', orgId: 'o', productKey: 'pk', deviceKey: 'd', secret: 's', nameJson: '{}' }
-  const devices = [{ ...device, timezone: '+00:00', disabled: false, gatewayAssetId: null }]
+  const devices = [{ ...device, timezone: '+00:00', disabled: false, gatewayAssetId: null, certificateSerial: null }]
   await store.applyFleet({ organizations, applications: [], models: [], products, devices }, T0)
   const id = (await store.deviceByAsset('a'))?.id ?? 0
   const [queue] = await store.load([{ deviceId: id, commandIds: [] }])

@@ -122,6 +122,9 @@ class SlowLink implements Link {
   takenOver() {
     // Nobody else logs in as this device.
   }
+  evicted() {
+    // No call disables or deletes it.
+  }
 }
 
 /** Calls after which the well-behaved are looked at. */

@@ -1,6 +1,7 @@
 // Packets for the MQTT fuzzer: what a device may send, what it may not, and both spoilt. Bytes only; what becomes of them is mqtt.ts's to see.
 
 import { generate, type Packet } from 'mqtt-packet'
+import { compressed, request } from './mqtt-requests.ts'
 import { jsonValue, oddText, type Random, spoilBytes, spoilJson } from './random.ts'
 import { connectPacket, PRODUCT, VICTIMS } from './world.ts'
 
@@ -10,20 +11,30 @@ export const CURRENT_ID = '@@@-current-id-@@@@'
 export interface Speaker {
   readonly productKey: string
   readonly deviceKey: string
+  /** of a gateway: those behind it */
+  readonly subs: readonly { readonly productKey: string; readonly deviceKey: string }[]
+  /** every payload is compressed */
+  readonly gzip: boolean
 }
 
-const own = ({ productKey, deviceKey }: Speaker): string => `/sys/${productKey}/${deviceKey}/`
+/** Its own place, or that of one behind it. */
+function place(random: Random, { subs, productKey, deviceKey }: Speaker): string {
+  const keys = subs.length > 0 && random.chance(60) ? random.pick(subs) : { productKey, deviceKey }
+  return `/sys/${keys.productKey}/${keys.deviceKey}/`
+}
 
 function topic(random: Random, speaker: Speaker): string {
-  const base = own(speaker)
+  const base = place(random, speaker)
   return random.either(
     () => `${base}thing/service/plain_reply`,
     () => `${base}thing/service/measurepoint/set_reply`,
     () => `${base}thing/service/echo_reply`,
     () => `${base}thing/event/measurepoint/post`,
+    () => `${base}thing/model/${random.pick(['down_raw_reply', 'up_raw', 'up_raw_reply', 'down_raw'])}`,
     () => `${base}thing/${oddText(random)}`,
     () => `${base}${oddText(random)}_reply`,
-    () => `/ext/session/${speaker.productKey}/${speaker.deviceKey}/x`,
+    () => `/ext/session/${speaker.productKey}/${speaker.deviceKey}/${random.pick(['x', 'combine/disable_reply'])}`,
+    () => `/ext/session/${speaker.productKey}/${speaker.deviceKey}/thing/activate/info_reply`,
     () => `/sys/${PRODUCT}/${random.pick(VICTIMS)}/thing/service/plain_reply`,
     () => oddText(random),
     () => `${base}${'x/'.repeat(random.between(1, 400))}`,
@@ -31,7 +42,7 @@ function topic(random: Random, speaker: Speaker): string {
 }
 
 function filter(random: Random, speaker: Speaker): string {
-  const base = own(speaker)
+  const base = place(random, speaker)
   return random.either(
     () => `${base}#`,
     () => `${base}thing/service/+`,
@@ -109,7 +120,11 @@ function publish(random: Random, speaker: Speaker, isFive: boolean): Packet {
   const qos = random.pick([0, 1, 1, 1, 2] as const)
   const messageId = qos === 0 ? {} : { messageId: packetId(random) }
   const flags = { dup: qos > 0 && random.chance(10), retain: random.chance(10) }
-  const base = { cmd: 'publish', topic: topic(random, speaker) || 'a', payload: payload(random), qos } as const
+  const said = random.chance(55)
+    ? { topic: topic(random, speaker), payload: payload(random) }
+    : request(random, speaker)
+  const packed = compressed(random, said.payload, speaker.gzip)
+  const base = { cmd: 'publish', topic: said.topic || 'a', payload: packed, qos } as const
   return { ...base, ...flags, ...messageId, ...(isFive && random.chance(30) ? properties(random) : {}) }
 }
 
@@ -173,11 +188,11 @@ function spoilt(random: Random, bytes: Buffer): Buffer {
   return random.chance(60) && spoiltBytes.length > 0 ? relength(spoiltBytes) : spoiltBytes
 }
 
-/** Bytes of one packet: by the codec, spoilt, or chance behind a plausible header. */
-export function packetBytes(random: Random, speaker: Speaker, version: 4 | 5): Buffer {
+/** Bytes of one packet: by the codec, or in so many percent of all cases spoilt, or chance behind a plausible header. */
+export function packetBytes(random: Random, speaker: Speaker, version: 4 | 5, percent: number): Buffer {
   const good = () => encoded(random, () => anyPacket(random, speaker, version === 5), version)
-  const kind = random.below(100)
-  if (kind < 50) return good()
+  if (!random.chance(percent)) return good()
+  const kind = random.between(50, 99)
   if (kind < 88) return spoilt(random, good())
   if (kind < 96) {
     const body = random.bytes(0, 40)

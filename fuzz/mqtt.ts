@@ -1,37 +1,55 @@
 // Fuzzes the MQTT endpoint: most inputs straight into its parts (framer, decoder, login, session, payloads), where they are cheap; one in many over a
 // real socket of a whole server, before and after login, while a device and a caller that behave must keep getting what is theirs.
 
-import { isDeepStrictEqual } from 'node:util'
-import { type Packet, parser } from 'mqtt-packet'
-import { isCommandId, Kind } from '../src/core/command.ts'
+import type { Packet } from 'mqtt-packet'
+import { isCommandId } from '../src/core/command.ts'
 import {
   CONNECT_MAX_BYTES,
   DEVICE_CODE_MAX_CHARS,
   DEVICE_MESSAGE_MAX_CHARS,
   PACKET_MAX_BYTES,
-  UPLINK_PENDING_MAX,
+  REQUEST_ANSWER_MAX_BYTES,
+  REQUEST_ID_MAX_CHARS,
 } from '../src/core/limits.ts'
 import { readConnect } from '../src/mqtt/connect.ts'
 import { decode, encode, Framer, hasTooManyFilters } from '../src/mqtt/frame.ts'
+import { readBatch, readSubLogin } from '../src/mqtt/gateway.ts'
 import { readLogin } from '../src/mqtt/login.ts'
-import { readReply, readRequestId } from '../src/mqtt/payload.ts'
-import { Session, type Step } from '../src/mqtt/session.ts'
+import { codes } from '../src/uplink/codes.ts'
+import { answerTo, readReply, readRequest } from '../src/uplink/payload.ts'
+import { readTopic } from '../src/uplink/topics.ts'
 import { CURRENT_ID, chunked, connectBytes, packetBytes, payload, type Speaker } from './mqtt-packets.ts'
+import { request } from './mqtt-requests.ts'
+import { COMMAND_ID, Talk, type Version } from './mqtt-talk.ts'
 import type { Random } from './random.ts'
 import { type Block, check, type Target, within } from './target.ts'
-import { Device, type Entry, PATIENCE_MS, PRODUCT, VICTIMS, World } from './world.ts'
-
-type Version = 4 | 5
+import {
+  connectPacket,
+  Device,
+  type Entry,
+  GATEWAY_PRODUCT,
+  GATEWAYS,
+  PATIENCE_MS,
+  PRODUCT,
+  VICTIMS,
+  World,
+} from './world.ts'
 
 /** Bytes are hex. */
 export type MqttInput =
   | { readonly kind: 'connect'; readonly chunks: readonly string[] }
   | { readonly kind: 'payload'; readonly bytes: string }
+  | { readonly kind: 'request'; readonly topic: string; readonly bytes: string; readonly by: 'g1' | 'v1' | 'channel' }
   | {
       readonly kind: 'stream'
       readonly version: Version
       readonly chunks: readonly string[]
       readonly limits: readonly [number, number]
+      /** of a gateway: how many are behind it */
+      readonly behind: number
+      readonly gzip: boolean
+      /** what happens after each packet that is none, see Talk */
+      readonly happens: readonly number[]
     }
   | { readonly kind: 'socket'; readonly chunks: readonly string[] }
   | {
@@ -43,30 +61,50 @@ export type MqttInput =
       readonly chunks: readonly string[]
     }
 
-/** A command in the life of a session that is fuzzed without a server. */
-const COMMAND_ID = '4249300236708610048'
-const SPEAKER: Speaker = { productKey: PRODUCT, deviceKey: 'v1' }
+const speakerOf = (deviceKey: string, subs: readonly string[], gzip = false): Speaker => ({
+  productKey: subs.length > 0 ? GATEWAY_PRODUCT : PRODUCT,
+  deviceKey,
+  subs: subs.map(key => ({ productKey: PRODUCT, deviceKey: key })),
+  gzip,
+})
+/** of a session that is fuzzed without a server */
+const speakerFor = (behind: number, gzip: boolean): Speaker =>
+  behind > 0 ? speakerOf('g1', ['gs1', 'gs2', 'gs3'].slice(0, behind), gzip) : speakerOf('v1', [], gzip)
+type Stream = Extract<MqttInput, { kind: 'stream' }>
 const hex = (chunks: readonly Buffer[]): string[] => chunks.map(chunk => chunk.toString('hex'))
 const bytesOf = (chunks: readonly string[]): Buffer[] => chunks.map(chunk => Buffer.from(chunk, 'hex'))
 
 function generateInput(random: Random): MqttInput {
   const kind = random.below(1_000)
   const version = random.pick([4, 5] as const)
-  const packets = (speaker: Speaker, most: number): Buffer =>
-    Buffer.concat(random.times(1, random.chance(60) ? 1 : most, () => packetBytes(random, speaker, version)))
+  const packets = (speaker: Speaker, most: number, spoilt = 50): Buffer =>
+    Buffer.concat(random.times(1, random.chance(60) ? 1 : most, () => packetBytes(random, speaker, version, spoilt)))
   if (kind < 200) return { kind: 'connect', chunks: hex(chunked(random, connectBytes(random).bytes)) }
-  if (kind < 320) return { kind: 'payload', bytes: payload(random).toString('hex') }
-  if (kind < 980) {
-    const limits = [random.pick([1, 2, 65_535]), random.pick([30, 100, 100_000])] as const
-    return { kind: 'stream', version, chunks: hex(chunked(random, packets(SPEAKER, 8))), limits }
+  if (kind < 320) {
+    const bytes = random.chance(60) ? payload(random) : request(random, speakerFor(2, false)).payload
+    return { kind: 'payload', bytes: bytes.toString('hex') }
   }
-  if (kind < 990) {
-    const first = random.chance(70) ? connectBytes(random).bytes : packets(SPEAKER, 3)
-    const more = random.chance(30) ? packets(SPEAKER, 4) : Buffer.alloc(0)
+  if (kind < 420) {
+    const { topic, payload: said } = request(random, speakerFor(3, false))
+    return { kind: 'request', topic, bytes: said.toString('hex'), by: random.pick(['g1', 'g1', 'v1', 'channel']) }
+  }
+  if (kind < 972) {
+    const limits = [random.pick([1, 2, 65_535]), random.pick([30, 100, 100_000])] as const
+    const behind = random.chance(50) ? random.between(1, 3) : 0
+    const gzip = random.chance(20)
+    const happens = random.times(0, 8, () => random.below(256))
+    const chunks = hex(chunked(random, packets(speakerFor(behind, gzip), 8)))
+    return { kind: 'stream', version, chunks, limits, behind, gzip, happens }
+  }
+  if (kind < 980) {
+    const stranger = speakerOf('v1', [])
+    const first = random.chance(70) ? connectBytes(random).bytes : packets(stranger, 3)
+    const more = random.chance(30) ? packets(stranger, 4) : Buffer.alloc(0)
     return { kind: 'socket', chunks: hex(chunked(random, Buffer.concat([first, more]))) }
   }
-  const deviceKey = random.pick(VICTIMS)
-  const chunks = hex(chunked(random, packets({ productKey: PRODUCT, deviceKey }, 8)))
+  const deviceKey = random.pick([...VICTIMS, ...Object.keys(GATEWAYS), ...Object.keys(GATEWAYS)])
+  const speaker = speakerOf(deviceKey, GATEWAYS[deviceKey] ?? [])
+  const chunks = hex(chunked(random, packets(speaker, 12, random.pick([10, 50]))))
   return { kind: 'device', version, deviceKey, subscribes: random.chance(70), again: random.chance(10), chunks }
 }
 
@@ -148,10 +186,28 @@ function runConnect(chunks: readonly Buffer[]): void {
   }
 }
 
+/** A request is read as far as its id, or not at all; and who can be answered gets its id back as it came. */
+function checkRequest(bytes: Buffer): void {
+  const request = readRequest(bytes)
+  const told = answerTo(bytes, 1_009, 'no')
+  check((request === null) === (told === null), () => `read ${request !== null}, answered ${told !== null}`)
+  if (request === null || told === null) return
+  const { idJson, params, fault } = request
+  check(idJson.length <= REQUEST_ID_MAX_CHARS, () => `an id of ${idJson.length} characters`)
+  check(told.startsWith(`{"id":${idJson},"code":1009,`) && JSON.parse(told).code === 1_009, () => `an answer: ${told}`)
+  check(fault === null || params === undefined, () => `params with a fault are given: ${fault}`)
+  const login = readSubLogin(params)
+  for (const each of [login, ...(readBatch(params) ?? [])])
+    if (each !== null)
+      check(
+        /^[\w.-]{1,64}$/.test(each.deviceKey) && /^[\w.-]{1,64}$/.test(each.productKey),
+        () => `keys of a sub-device: ${JSON.stringify(each)}`,
+      )
+}
+
 function checkReply(bytes: Buffer): void {
+  checkRequest(bytes)
   const reply = readReply(bytes)
-  const id = readRequestId(bytes)
-  if (id !== null) JSON.parse(id)
   if (reply === null) return
   const { commandId, code, deviceCode, message, outputJson } = reply
   check(isCommandId(commandId), () => `a reply to ${commandId}`)
@@ -169,131 +225,13 @@ function checkReply(bytes: Buffer): void {
     check(!JSON.stringify(JSON.parse(outputJson)).includes('\\u0000'), () => `an output with NUL: ${outputJson}`)
 }
 
-/** One session from its login on. What it answers is compared with what its packets ask for. */
-class Talk {
-  readonly #session: Session
-  readonly #version: Version
-  #now = 1_000
-  closed = false
-  /** committed in order, as the engine does it */
-  readonly #uplinks: number[] = []
-  readonly #wanted: string[] = []
-  readonly #got: string[] = []
-
-  constructor(version: Version, keys: Speaker, [receiveMaximum, maximumPacketSize]: readonly [number, number]) {
-    this.#version = version
-    const terms = {
-      keys,
-      version,
-      keepAliveS: 60,
-      receiveMaximum,
-      maximumPacketSize,
-      services: ['plain', 'echo'],
-      readyAfterMs: 2_000,
-    }
-    this.#session = new Session(terms, this.#now)
-    const command = {
-      commandId: COMMAND_ID,
-      kind: Kind.invoke,
-      identifier: 'plain',
-      inputJson: '{}',
-      session: 1,
-      notAfter: 9_000,
-    }
-    const step = this.#session.publish(command, this.#now)
-    if (step !== 'tooLarge') this.#take(step)
-  }
-
-  receive(packet: Packet): void {
-    this.#now += 1
-    if (!this.#session.reads) this.#commitAll()
-    const step = this.#session.receive(packet, this.#now)
-    this.#want(packet, step)
-    this.#take(step)
-    check(this.#session.pending <= UPLINK_PENDING_MAX, () => `${this.#session.pending} uplinks are pending`)
-  }
-
-  /** What the standard has this packet answered with, unless the connection ends. */
-  #want(packet: Packet, { close }: Step): void {
-    if (close !== null) return
-    if (packet.cmd === 'publish') {
-      check(
-        packet.qos < 2 && packet.topic !== '',
-        () => `taken: a PUBLISH with QoS ${packet.qos} on ${JSON.stringify(packet.topic)}`,
-      )
-      check(!/[+#\0]/.test(packet.topic), () => `taken: a PUBLISH on ${JSON.stringify(packet.topic)}`)
-      if (packet.qos === 1) this.#wanted.push(`puback ${packet.messageId}`)
-    } else if (packet.cmd === 'subscribe')
-      this.#wanted.push(`suback ${packet.messageId} ${packet.subscriptions.length}`)
-    else if (packet.cmd === 'unsubscribe') this.#wanted.push(`unsuback ${packet.messageId}`)
-    else if (packet.cmd === 'pingreq') this.#wanted.push('pingresp')
-    else check(packet.cmd === 'puback', () => `taken without an end: ${packet.cmd}`)
-  }
-
-  #take(step: Step): void {
-    check(!this.closed || step.packets.length + step.inputs.length === 0, () => 'it goes on after its end')
-    for (const packet of step.packets) {
-      const reader = parser({ protocolVersion: this.#version })
-      let read: Packet | null = null
-      reader.on('packet', each => {
-        read = each
-      })
-      reader.parse(encode(packet, this.#version))
-      check(read !== null, () => `what is sent cannot be read: ${JSON.stringify(packet)}`)
-      this.#note(packet)
-    }
-    for (const { input, uplink } of step.inputs) {
-      if (uplink !== null) this.#uplinks.push(uplink)
-      if (input.type === 'reply') check(isCommandId(input.commandId), () => `a reply to ${input.commandId}`)
-    }
-    if (step.close !== null) this.closed = true
-  }
-
-  #note(packet: Packet): void {
-    if (packet.cmd === 'puback') this.#got.push(`puback ${packet.messageId}`)
-    if (packet.cmd === 'suback') this.#got.push(`suback ${packet.messageId} ${packet.granted.length}`)
-    if (packet.cmd === 'unsuback') this.#got.push(`unsuback ${packet.messageId}`)
-    if (packet.cmd === 'pingresp') this.#got.push('pingresp')
-    if (packet.cmd !== 'publish' || packet.qos === 1) return
-    check(
-      packet.topic.endsWith('_reply') && !packet.topic.endsWith('_reply_reply'),
-      () => `an answer on ${packet.topic}`,
-    )
-    JSON.parse(packet.payload.toString())
-  }
-
-  #commitAll(): void {
-    for (const uplink of this.#uplinks.splice(0)) this.#take(this.#session.committed(uplink, this.#now))
-  }
-
-  /** Everything committed: each packet has had its answer; then the end by time. */
-  end(): void {
-    this.#commitAll()
-    // PUBACKs wait for commits and others do not: each kind is in order, and that is what the standard asks for.
-    const kinds = (all: readonly string[]) =>
-      ['puback', 'suback', 'unsuback', 'pingresp'].map(kind =>
-        all.filter(each => each.startsWith(`${kind} `) || each === kind),
-      )
-    if (!this.closed)
-      check(
-        isDeepStrictEqual(kinds(this.#got), kinds(this.#wanted)),
-        () => `answered ${this.#got.join()}, wanted ${this.#wanted.join()}`,
-      )
-    for (let turns = 0; !this.closed; turns += 1) {
-      const at = this.#session.wakeAt()
-      check(turns < 10 && at < Number.POSITIVE_INFINITY, () => 'a silent session never ends')
-      this.#now = Math.max(at, this.#now)
-      this.#take(this.#session.tick(this.#now))
-    }
-  }
-}
-
-function runStream(version: Version, chunks: readonly Buffer[], limits: readonly [number, number]): void {
+function runStream({ version, limits, behind, gzip, happens }: Stream, chunks: readonly Buffer[]): void {
   const { packets, end } = cut(chunks, PACKET_MAX_BYTES)
   const stream = Buffer.concat(chunks)
   check((end !== null) === (endOf(stream) === 'broken'), () => `cut ends with ${end}, the stream is ${endOf(stream)}`)
-  const talk = new Talk(version, SPEAKER, limits)
-  for (const bytes of packets) {
+  const [receiveMaximum, maximumPacketSize] = limits
+  const talk = new Talk({ version, speaker: speakerFor(behind, gzip), receiveMaximum, maximumPacketSize })
+  for (const [i, bytes] of packets.entries()) {
     check(wholeLength(bytes) === bytes.length, () => 'a packet of another length than it says')
     if (hasTooManyFilters(bytes, version)) return
     const decoded = decode(bytes, version)
@@ -302,6 +240,8 @@ function runStream(version: Version, chunks: readonly Buffer[], limits: readonly
       return
     }
     talk.receive(decoded.packet)
+    const what = happens[i]
+    if (what !== undefined) talk.happens(what)
     if (talk.closed) return
   }
   talk.end()
@@ -309,7 +249,7 @@ function runStream(version: Version, chunks: readonly Buffer[], limits: readonly
 
 /** Whether something in the stream ends a session by the rules of its parts. */
 function endsSession(version: Version, speaker: Speaker, stream: Buffer): boolean {
-  const talk = new Talk(version, speaker, [65_535, 100_000])
+  const talk = new Talk({ version, speaker, receiveMaximum: 65_535, maximumPacketSize: 100_000 })
   for (const bytes of cut([stream], PACKET_MAX_BYTES).packets) {
     if (hasTooManyFilters(bytes, version)) return true
     const decoded = decode(bytes, version)
@@ -339,19 +279,41 @@ class MqttBlock implements Block<MqttInput> {
     this.#inputs += 1
     if (input.kind === 'connect') runConnect(bytesOf(input.chunks))
     else if (input.kind === 'payload') checkReply(withId(Buffer.from(input.bytes, 'hex'), COMMAND_ID))
+    else if (input.kind === 'request') return this.#request(input)
     else if (input.kind === 'stream')
       runStream(
-        input.version,
+        input,
         bytesOf(input.chunks).map(chunk => withId(chunk, COMMAND_ID)),
-        input.limits,
       )
     else return this.#onSocket(input)
     return this.#inputs % PULSE_EVERY === 0 ? this.#world.pulse() : undefined
   }
 
+  /** Straight to who answers requests. Whoever asks with an id that can be read gets it back, with a code that there is, and with data. */
+  async #request({ topic, bytes, by }: Extract<MqttInput, { kind: 'request' }>): Promise<void> {
+    const world = this.#world
+    const payload = Buffer.from(bytes, 'hex')
+    const meaning = readTopic(topic)
+    if (meaning?.type !== 'request') return
+    const keys = by === 'channel' ? { ...meaning.keys, deviceKey: 'integration' } : meaning.keys
+    const answer = await world.requests.answer({ keys, path: meaning.path, payload }, await world.asker(by))
+    const read = readRequest(payload)
+    check((read === null) === (answer === null), () => `read ${read !== null}, answered ${answer?.json}`)
+    if (read === null || answer === null) return
+    const { code, json } = answer
+    const said: { code: number; data: unknown } = JSON.parse(json)
+    check(json.startsWith(`{"id":${read.idJson},`) && said.code === code, () => `an answer with another id: ${json}`)
+    check(CODES.has(code), () => `an answer with a code that there is not: ${json}`)
+    check(typeof said.data === 'object' && said.data !== null, () => `an answer without data: ${json}`)
+    check(Buffer.byteLength(json) <= REQUEST_ANSWER_MAX_BYTES, () => `an answer of ${json.length} characters`)
+    check(code !== codes.internal.code, () => `the server failed: ${json}`)
+    world.checkHealth()
+  }
+
   async #onSocket(input: Extract<MqttInput, { kind: 'socket' | 'device' }>): Promise<void> {
     const chunks = bytesOf(input.chunks)
     if (input.kind === 'socket') await this.#stranger(chunks)
+    else if (input.deviceKey in GATEWAYS) await this.#gateway(input, chunks)
     else await this.#victim(input, chunks)
     await this.#world.rest()
     this.#world.checkHealth()
@@ -378,23 +340,26 @@ class MqttBlock implements Block<MqttInput> {
     )
   }
 
+  /** Puts so many commands into the queue of a device, those that it has included. Returns the one that it was sent before. */
+  async #fill(deviceKey: string, count: number, productKey = PRODUCT): Promise<string | undefined> {
+    const world = this.#world
+    const [queue] = await world.store.load([{ deviceId: await world.id(deviceKey, productKey), commandIds: [] }])
+    const left = count - (queue?.open.length ?? 0)
+    for (let i = 0; i < left; i += 1) await world.enqueue(deviceKey, productKey)
+    return queue?.open.find(({ state }) => state === 4)?.id
+  }
+
   async #victim(
     { version, deviceKey, subscribes, again }: Extract<MqttInput, { kind: 'device' }>,
     chunks: readonly Buffer[],
   ): Promise<void> {
     const world = this.#world
     const deviceId = await world.id(deviceKey)
-    const [queue] = await world.store.load([{ deviceId, commandIds: [] }])
-    for (let left = 3 - (queue?.open.length ?? 0); left > 0; left -= 1) await world.enqueue(deviceKey)
+    const inFlight = await this.#fill(deviceKey, 3)
     const device = await Device.connect(world.mqttPort, deviceKey, { protocolVersion: version, keepalive: 5 })
     check(device.accepted, () => `${deviceKey} is not let in: ${JSON.stringify(device.heard)}`)
-    const inFlight = queue?.open.find(({ state }) => state === 4)?.id
     if (subscribes) {
-      device.send({
-        cmd: 'subscribe',
-        messageId: 9,
-        subscriptions: [{ topic: `/sys/${PRODUCT}/${deviceKey}/#`, qos: 1 }],
-      })
+      device.send(subscription([below(deviceKey)]))
       const said = () => device.heard.some(({ cmd }) => cmd === 'suback')
       await device.until(() => said() && (inFlight !== undefined || device.ids.length > 0), 'a SUBACK and a command')
     }
@@ -405,7 +370,7 @@ class MqttBlock implements Block<MqttInput> {
     await this.#answered(
       device,
       Buffer.concat(sent),
-      endsSession(version, { productKey: PRODUCT, deviceKey }, Buffer.concat(sent)),
+      endsSession(version, speakerOf(deviceKey, []), Buffer.concat(sent)),
     )
     await pulse
     const second = again ? await Device.connect(world.mqttPort, deviceKey, { protocolVersion: version }) : null
@@ -413,7 +378,42 @@ class MqttBlock implements Block<MqttInput> {
     await second?.end()
     await device.end()
     await world.rest()
-    this.#checkBook(deviceId, Buffer.concat(sent))
+    this.#checkBook(new Set([deviceId]), Buffer.concat(sent))
+  }
+
+  /** A gateway that has logged in those behind it, with commands on their way to all of them. When it is gone, so are they. */
+  async #gateway(
+    { version, deviceKey, subscribes, again }: Extract<MqttInput, { kind: 'device' }>,
+    chunks: readonly Buffer[],
+  ): Promise<void> {
+    const world = this.#world
+    const subs = GATEWAYS[deviceKey] ?? []
+    const inFlight = await this.#fill(deviceKey, 1, GATEWAY_PRODUCT)
+    for (const sub of subs) await this.#fill(sub, 2)
+    const over = { protocolVersion: version, keepalive: 5 }
+    const device = await Device.connect(world.mqttPort, deviceKey, over, GATEWAY_PRODUCT)
+    check(device.accepted, () => `${deviceKey} is not let in: ${JSON.stringify(device.heard)}`)
+    const session = `/ext/session/${GATEWAY_PRODUCT}/${deviceKey}/combine/login/batch`
+    if (subscribes) device.send(subscription([`/sys/${GATEWAY_PRODUCT}/${deviceKey}/#`, ...subs.map(below)]))
+    device.send(message(session, JSON.stringify({ id: '1', params: { subDevices: subs.map(proofOf) } })))
+    const isAnswered = () => device.heard.some(each => each.cmd === 'publish' && each.topic === `${session}_reply`)
+    const isSent = () => !subscribes || inFlight !== undefined || device.ids.length > 0
+    await device.until(() => isAnswered() && isSent(), 'an answer to a login and a command')
+    const sent = chunks.map(chunk => withId(chunk, device.ids.at(-1) ?? COMMAND_ID))
+    const pulse = world.pulse()
+    for (const chunk of sent) device.send(chunk)
+    const stream = Buffer.concat(sent)
+    await this.#answered(device, stream, endsSession(version, speakerOf(deviceKey, subs), stream))
+    await pulse
+    const second = again ? await Device.connect(world.mqttPort, deviceKey, over, GATEWAY_PRODUCT) : null
+    if (second !== null) await within(device.closed, PATIENCE_MS, () => 'a session that is taken over to be closed')
+    await second?.end()
+    await device.end()
+    await world.rest()
+    // A topology may have changed by what was sent, now or before.
+    const all = await Promise.all(Object.values(GATEWAYS).flatMap(keys => keys.map(key => world.id(key))))
+    for (const id of all) check(!world.engine.isOnline(id), () => `sub-device ${id} is online without its gateway`)
+    this.#checkBook(new Set([...all, await world.id(deviceKey, GATEWAY_PRODUCT)]), stream)
   }
 
   /** Either the bytes are good and the next PINGREQ is answered, or they end the connection: at once, or when the rest does not come. */
@@ -439,22 +439,60 @@ class MqttBlock implements Block<MqttInput> {
     await within(device.closed, PATIENCE_MS, () => 'a connection to be closed after what it sent')
   }
 
-  #checkBook(deviceId: number, stream: Buffer): void {
+  #checkBook(deviceIds: ReadonlySet<number>, stream: Buffer): void {
     for (const entry of this.#world.takeBook()) {
       const { event } = entry
       const told = (): string => `no input explains ${JSON.stringify(entry)}`
       if (event.by === 'fuzz' || event.by === 'time') continue
-      check(entry.deviceId === deviceId, told)
-      check(
-        ['connected', 'disconnected', 'sent', 'unsent: sessionGone', 'reply', 'late reply'].includes(event.reason),
-        told,
-      )
+      check(deviceIds.has(entry.deviceId) && EXPLAINED.has(event.reason), told)
       if (event.reason.endsWith('reply')) check(repliedIn(entry, stream), told)
     }
   }
 
   async close(): Promise<void> {
     await this.#world.close()
+  }
+}
+
+const CODES: ReadonlySet<number> = new Set(Object.values(codes).map(({ code }) => code))
+
+/** what a device may bring about by connecting, and by what it says */
+const EXPLAINED: ReadonlySet<string> = new Set([
+  'connected',
+  'disconnected',
+  'sent',
+  'unsent: sessionGone',
+  'unsent: late',
+  'reply',
+  'late reply',
+])
+
+const below = (deviceKey: string): string => `/sys/${PRODUCT}/${deviceKey}/#`
+const subscription = (filters: readonly string[]): Packet => ({
+  cmd: 'subscribe',
+  messageId: 9,
+  subscriptions: filters.map(topic => ({ topic, qos: 1 })),
+})
+const message = (topic: string, payload: string): Packet => ({
+  cmd: 'publish',
+  topic,
+  payload,
+  qos: 0,
+  dup: false,
+  retain: false,
+})
+
+/** As the gateway passes it on: signed as in a CONNECT of the sub-device itself. */
+function proofOf(deviceKey: string): object {
+  const { clientId = '', password } = connectPacket(deviceKey, {})
+  const sign = password?.toString()
+  return {
+    productKey: PRODUCT,
+    deviceKey,
+    clientId: clientId.split('|')[0],
+    timestamp: '1',
+    signMethod: 'sha256',
+    sign,
   }
 }
 

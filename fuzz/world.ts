@@ -7,12 +7,14 @@ import { Agent, request } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { generate, type IConnectPacket, type IPublishPacket, type Packet, parser } from 'mqtt-packet'
+import { Codecs } from '../src/codec/codec.ts'
 import { Ids } from '../src/core/ids.ts'
 import type { QueueEvent } from '../src/core/queue.ts'
 import { Engine, type Log } from '../src/engine.ts'
 import { parseFleetFile } from '../src/fleet/file.ts'
 import { Fleet } from '../src/fleet/fleet.ts'
 import { randomKey, Secrets } from '../src/fleet/secrets.ts'
+import type { Notify } from '../src/http/action.ts'
 import { buildApp } from '../src/http/app.ts'
 import { encryption, signature } from '../src/http/signature.ts'
 import { TokenService } from '../src/http/tokens.ts'
@@ -20,6 +22,11 @@ import { Metrics } from '../src/metrics.ts'
 import { MqttListener } from '../src/mqtt/listener.ts'
 import { openMemory } from '../src/store/memory.ts'
 import type { Batch, Store } from '../src/store/store.ts'
+import type { Asker } from '../src/uplink/asker.ts'
+import { LoginLimit } from '../src/uplink/login-limit.ts'
+import { Requests } from '../src/uplink/requests.ts'
+import { Saver } from '../src/uplink/saver.ts'
+import { isSame } from '../src/uplink/topics.ts'
 import { ManualClock } from '../test/rig/clock.ts'
 import { check, Violation, within } from './target.ts'
 
@@ -29,6 +36,11 @@ export const PRODUCT = 'pk'
 /** of the device that behaves; nothing that is thrown names it */
 const GOOD = 'wellBehaved'
 export const VICTIMS = ['v1', 'v2', 'v3', 'v4']
+/** gateways, with those behind them */
+export const GATEWAYS: Readonly<Record<string, readonly string[]>> = { g1: ['gs1', 'gs2', 'gs3'], g2: ['gs4'] }
+export const GATEWAY_PRODUCT = 'gw'
+/** its product has a format of its own, and no codec */
+const RAW = 'r1'
 /** have commands waiting and are never touched */
 const QUIET = ['q1', 'q2']
 /** its link takes commands, and answers some */
@@ -79,10 +91,17 @@ const FLEET = JSON.stringify({
       products: [
         { productKey: PRODUCT, productSecret: 'ps', modelId: 'm' },
         { productKey: 'free', productSecret: 'ps' },
+        { productKey: GATEWAY_PRODUCT, productSecret: 'ps', productType: 'Gateway' },
+        { productKey: 'own', productSecret: 'ps', dataFormat: 'Custom' },
         { productKey: 'guarded', productSecret: 'ps', biDirectionalAuth: true },
       ],
       devices: [
         ...[GOOD, ...VICTIMS, ...QUIET, SLOW].map(key => device(key)),
+        ...Object.entries(GATEWAYS).flatMap(([gateway, subs]) => [
+          device(gateway, GATEWAY_PRODUCT),
+          ...subs.map(key => ({ ...device(key), gateway: `asset-${gateway}` })),
+        ]),
+        device(RAW, 'own'),
         device('f1', 'free'),
         device('c1', 'guarded'),
         { ...device('off'), disabled: true },
@@ -107,11 +126,19 @@ class Complaints {
     debug: () => undefined,
     info: () => undefined,
     warn: (fields, message) => {
-      if (message !== 'login refused') this.list.push(`${message}: ${show(fields)}`)
+      if (!DEVICES_FAULT.has(message)) this.list.push(`${message}: ${show(fields)}`)
     },
     error: (fields, message) => void this.list.push(`${message}: ${show(fields)}`),
   }
 }
+
+/** what is logged where a device, or the codec that is missing here, is to blame */
+const DEVICES_FAULT: ReadonlySet<string> = new Set([
+  'login refused',
+  'a payload was not decoded',
+  'an answer was not encoded',
+  'a command was not encoded',
+])
 
 const show = (fields: object): string =>
   JSON.stringify(fields, (_key, value: unknown) => (value instanceof Error ? value.stack : value))
@@ -132,6 +159,7 @@ export class World {
     readonly fleet: Fleet,
     readonly clock: ManualClock,
     readonly engine: Engine,
+    readonly requests: Requests,
     readonly listener: MqttListener,
     readonly app: FastifyInstance,
     readonly mqttPort: number,
@@ -167,12 +195,17 @@ export class World {
     const newToken = () => randomBytes(32).toString('base64url')
     const tokens = new TokenService({ tokens: store, fleet, newToken, clockWindowMs: 600_000 })
     const parts = { engine, store, fleet, tokens, clock, metrics, log, auth: 'signature' as const }
-    const app = buildApp({ ...parts, maxInputBytes: 65_536, openBeyondLoopback: false })
+    const notify: Notify = (gatewayId, notice, of) => listener.notify(gatewayId, notice, of)
+    const app = buildApp({ ...parts, notify, maxInputBytes: 65_536, openBeyondLoopback: false })
     await app.listen({ host: '127.0.0.1', port: 0 })
     const count = (event: Parameters<Metrics['mqtt']>[0]) => metrics.mqtt(event)
-    const listener = new MqttListener({ engine, fleet, clock, log, readyAfterMs: 2_000, count })
+    const saver = new Saver({ store, log, defer })
+    const requests = new Requests({ fleet, store, saver, clock, log, randomBytes })
+    const codecs = new Codecs({ dir: null, clock, log })
+    const devices = { engine, fleet, requests, codecs, limit: new LoginLimit(), clock, log }
+    const listener = new MqttListener({ ...devices, readyAfterMs: 2_000, reactivation: 'lenient', count })
     const { port } = await listener.listen('127.0.0.1', 0)
-    world = new World(store, fleet, clock, engine, listener, app, port, complaints)
+    world = new World(store, fleet, clock, engine, requests, listener, app, port, complaints)
     await world.#start()
     return world
   }
@@ -220,6 +253,21 @@ export class World {
     return (await this.fleet.deviceByKeys(productKey, deviceKey))?.id ?? 0
   }
 
+  /** A session that requests come over: of a gateway with all those behind it logged in, of a device by itself, or of a channel. */
+  async asker(by: string): Promise<Asker> {
+    const isGateway = by in GATEWAYS
+    const device = await this.fleet.deviceByKeys(isGateway ? GATEWAY_PRODUCT : PRODUCT, by)
+    const behind = device === null || !isGateway ? [] : await this.fleet.subDevices(device)
+    const here = device === null ? [] : [device, ...behind]
+    return {
+      device,
+      productKey: device?.productKey ?? PRODUCT,
+      speaker: keys => here.find(each => isSame(each, keys)) ?? null,
+      joined: () => undefined,
+      left: () => undefined,
+    }
+  }
+
   /** Somebody was told that this command is on record. */
   accepted(commandId: string, deviceId: number): void {
     this.#accepted.set(commandId, deviceId)
@@ -230,8 +278,8 @@ export class World {
   }
 
   /** A cached command, put straight into the engine. */
-  async enqueue(deviceKey: string): Promise<string> {
-    const deviceId = await this.id(deviceKey)
+  async enqueue(deviceKey: string, productKey = PRODUCT): Promise<string> {
+    const deviceId = await this.id(deviceKey, productKey)
     const command = { kind: 2 as const, identifier: 'plain', timeoutS: 30, pendingTtlS: LONGEST_TTL_S, by: 'fuzz' }
     const answer = await this.engine.enqueue(
       deviceId,
@@ -476,9 +524,14 @@ export class Device {
     return made
   }
 
-  static async connect(port: number, deviceKey: string, over: Partial<IConnectPacket>): Promise<Device> {
+  static async connect(
+    port: number,
+    deviceKey: string,
+    over: Partial<IConnectPacket>,
+    productKey = PRODUCT,
+  ): Promise<Device> {
     const made = await Device.open(port, over.protocolVersion === 5 ? 5 : 4)
-    made.send(connectPacket(deviceKey, over))
+    made.send(connectPacket(deviceKey, over, productKey))
     await made.until(() => made.heard.length > 0, 'a CONNACK')
     return made
   }

@@ -1,4 +1,5 @@
-// Bundles the server into dist/main.js and puts the migrations beside it. Not a type check: that is `npm run check`.
+// Bundles the server into dist/main.js and puts beside it what is no part of the bundle: the migrations, and the program of the codecs' processes.
+// Not a type check: that is `npm run check`.
 // Another folder may be named as the argument; the tests do, so that they never share one.
 import { cpSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -19,4 +20,5 @@ await build({
   banner: { js: '#!/usr/bin/env node' },
   logLevel: 'warning',
 })
+cpSync('src/codec/codec-process.mjs', join(outdir, 'codec-process.mjs'))
 cpSync('src/store/migrations', join(outdir, 'migrations'), { recursive: true })

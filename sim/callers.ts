@@ -3,12 +3,13 @@
 import { Kind, State } from '../src/core/command.ts'
 import { errors } from '../src/core/errors.ts'
 import type { NewCommand } from '../src/engine.ts'
-import type { Surroundings } from './devices.ts'
 import type { Call, History } from './history.ts'
 import type { Incarnation } from './process.ts'
+import type { Surroundings } from './units.ts'
 
 const THINK_MAX_MS = 1_500
 const BURST_MAX = 6
+const MANY = 7
 const REMEMBERED = 12
 /** chance of each caller */
 const AT_LOGIN = 0.08
@@ -65,8 +66,9 @@ export class Caller {
   }
 
   #act(): void {
-    const { random } = this.#around.world
-    const does = random.weighted({ one: 74, burst: 10, again: 8, 'in time': 8 })
+    const { random, faults } = this.#around.world
+    const toMany = faults.gateways === 0 ? 4 : 16
+    const does = random.weighted({ one: 66, burst: 10, again: 8, 'in time': 8, 'to many': toMany })
     if (does === 'again') {
       this.#last()
       return
@@ -75,9 +77,22 @@ export class Caller {
       this.#inTime()
       return
     }
+    if (does === 'to many') {
+      this.#toMany()
+      return
+    }
     const deviceId = random.pick(this.#deviceIds)
     const times = does === 'burst' ? random.int(2, BURST_MAX) : 1
     for (let i = 0; i < times; i += 1) this.#do(deviceId)
+  }
+
+  /** The same for one device after the other, all at once: more than a gateway may have on its way. */
+  #toMany(): void {
+    const { world } = this.#around
+    const from = world.random.int(0, this.#deviceIds.length - 1)
+    const ttlS = world.random.chance(0.3) ? 0 : this.#drawTtl()
+    world.count('caller calls for many')
+    for (const deviceId of this.#deviceIds.slice(from, from + MANY)) this.#enqueue(deviceId, ttlS)
   }
 
   /** Something is called in the very millisecond in which an open command lapses, or the one before. */
@@ -189,7 +204,10 @@ export class Caller {
   #refused(call: Call, tag: number, code: number): void {
     const { world, checks } = this.#around
     world.count(`call refused ${code}`)
-    if (code === errors.unavailable.code || code === errors.internal.code) checks.refused(call, tag)
+    const { deleted } = this.#around.ledger.log(call.deviceId)
+    if (code === errors.notFound.code && !deleted)
+      this.#around.ledger.broken(1, call.deviceId, 'is not found, and was never deleted')
+    checks.refused(call, tag)
   }
 
   #remember(deviceId: number, id: string): void {

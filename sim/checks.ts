@@ -2,18 +2,24 @@
 // Their list is invariants.ts; what is checked commit by commit is in ledger.ts, call by call in history.ts.
 
 import { type Command, type Downlink, State, stateName } from '../src/core/command.ts'
+import { errors } from '../src/core/errors.ts'
 import { RETRY_AFTER_MS } from '../src/core/limits.ts'
+import type { Answers } from '../src/core/queue.ts'
 import type { Settlement } from '../src/engine.ts'
 import type { Store } from '../src/store/store.ts'
 import type { Call, History } from './history.ts'
 import type { Entry, Ledger } from './ledger.ts'
 import type { World } from './world.ts'
 
+/** the measurepoint that devices report */
+export const READING = 'reading'
+
 /** One connection, as far as the rule about dead ones is concerned. */
 interface Heard {
   /** something arrived since the last command was written to it */
   since: boolean
-  lastCommand: Entry | null
+  /** what was written to it since something arrived, with its device */
+  written: { readonly deviceId: number; readonly entry: Entry }[]
 }
 
 interface Waiter {
@@ -31,8 +37,10 @@ export interface AtRest {
   /** ms that the calls around a failed one may take until the pause before the next attempt begins */
   readonly faultMarginMs: number
   readonly worldNow: number
+  /** number of the process */
+  readonly process: number
   isOnline(deviceId: number): boolean
-  /** connected, not disabled, and its session may be sent to */
+  /** connected, and its session may be sent to */
   isReady(deviceId: number): boolean
 }
 
@@ -50,6 +58,12 @@ export class Checks {
   /** lengths of the logs when the process started */
   readonly #lengthAtStart = new Map<number, number>()
   readonly #refusedTags = new Map<number, number>()
+  /** devices of which somebody was told that they are disabled or deleted */
+  readonly #barred = new Set<number>()
+  /** sessions whose end a fault kept from being recorded, by device */
+  readonly #lostEnds = new Map<number, number>()
+  /** by device the largest reading that it was told to be saved */
+  readonly #saved = new Map<number, number>()
 
   constructor(world: World, ledger: Ledger, history: History) {
     this.#world = world
@@ -62,7 +76,9 @@ export class Checks {
   /** Something came from the device, on this connection. */
   arrived(connection: object): void {
     const heard = this.#heard.get(connection)
-    if (heard) heard.since = true
+    if (heard === undefined) return
+    heard.since = true
+    heard.written = []
   }
 
   /** The bytes of a PUBLISH leave: the moment that counts for every promise about publishing. */
@@ -70,17 +86,23 @@ export class Checks {
     const log = this.#ledger.log(deviceId)
     const { commandId: id, session } = downlink
     const entry = log.commands.get(id)
-    const broken = (invariant: 2 | 4 | 5 | 6 | 15 | 1, what: string): void =>
+    const broken = (invariant: 1 | 2 | 4 | 5 | 6 | 15 | 33, what: string): void =>
       this.#ledger.broken(invariant, deviceId, `${id} is published ${what}`)
     this.#world.count('published')
     if (entry === undefined) {
       broken(1, 'and not on record')
       return
     }
+    // What was sent before that, and waited for room or its codec, may leave until it is answered that the device is disabled or deleted.
+    const isBarred = (log.disabled || log.deleted) && (entry.sentIn?.commit ?? 0) >= log.barredIn
+    if (isBarred) broken(33, 'to a device that is disabled or deleted')
+    const isDeleted = log.deleted && !isBarred
     if (this.#cancelledBy.has(id)) broken(2, 'after a cancel reported it')
     if (entry.published > 0) broken(4, 'again')
     entry.published += 1
-    if (entry.state !== State.sent)
+    if (isDeleted) this.#world.count('held command leaves while its device is being deleted')
+    else if (entry.guessed && entry.state !== State.sent) this.#world.count('device settles what has not left yet')
+    else if (entry.state !== State.sent)
       broken(entry.state === State.cancelled ? 2 : 4, `while it is ${stateName[entry.state]}`)
     if (entry.sentSession !== session) broken(4, `on session ${session}, it was sent on ${entry.sentSession}`)
     if (id <= log.lastPublished) broken(5, `after ${log.lastPublished}`)
@@ -89,17 +111,47 @@ export class Checks {
     if (now >= Number(entry.deadlineAt)) broken(6, `at ${now}, its deadline is ${entry.deadlineAt}`)
     if (tagOf(downlink.inputJson) !== entry.tag)
       this.#ledger.broken(17, deviceId, `${id} is published with another input`)
-    const before = this.#heard.get(connection)
-    if (before && !before.since && before.lastCommand?.state === State.timedOut)
-      broken(15, `on a connection silent since ${before.lastCommand.id} timed out`)
-    this.#heard.set(connection, { since: false, lastCommand: entry })
+    if (this.#barred.has(deviceId)) this.#ledger.broken(33, deviceId, `${id} is published, the device may have nothing`)
+    this.#checkHeard(connection, deviceId, entry)
     this.#history.published(deviceId, id)
+  }
+
+  /**
+   * A connection on which a command timed out, and nothing has come since, gets no more; of its own device nothing at all, of others on the same
+   * connection nothing that was decided after that.
+   */
+  #checkHeard(connection: object, deviceId: number, entry: Entry): void {
+    const heard = this.#heard.get(connection) ?? { since: false, written: [] }
+    for (const before of heard.written) {
+      const { state, settledIn, id } = before.entry
+      if (state !== State.timedOut) continue
+      if (before.deviceId === deviceId || settledIn < (entry.sentIn?.commit ?? 0))
+        this.#ledger.broken(15, deviceId, `${entry.id} is published on a connection silent since ${id} timed out`)
+    }
+    this.#heard.set(connection, { since: false, written: [...heard.written, { deviceId, entry }] })
   }
 
   /** The process closes a connection: as silent only where nothing came since the last command. */
   closing(connection: object, deviceId: number, reason: string): void {
     if (reason === 'silent after a command' && this.#heard.get(connection)?.since === true)
       this.#ledger.broken(15, deviceId, 'a connection on which something came is closed as silent')
+  }
+
+  /** Somebody was told that the device is disabled, or deleted; or asks that it be enabled again. */
+  bar(deviceId: number, barred: boolean, isOnline: boolean): void {
+    if (barred && isOnline) this.#ledger.broken(33, deviceId, 'has a connection when that is answered')
+    if (barred) this.#barred.add(deviceId)
+    else this.#barred.delete(deviceId)
+  }
+
+  /** A fault has kept the end of a session from being put on record. */
+  endLost(deviceId: number, session: number): void {
+    this.#lostEnds.set(deviceId, session)
+  }
+
+  /** A device was told that its reading is saved. Its readings grow. */
+  saved(deviceId: number, reading: number): void {
+    this.#saved.set(deviceId, Math.max(reading, this.#saved.get(deviceId) ?? 0))
   }
 
   /** A command has reached its device. */
@@ -119,7 +171,10 @@ export class Checks {
   answerArrived(deviceId: number, id: string, code: string): boolean {
     const { answers, commands } = this.#ledger.log(deviceId)
     answers.set(id, [...(answers.get(id) ?? []), code])
-    return (commands.get(id)?.published ?? 0) > 0
+    const entry = commands.get(id)
+    if (entry === undefined) return false
+    entry.guessed ||= entry.published === 0
+    return entry.published > 0
   }
 
   /** The PUBACK of an answer leaves. */
@@ -174,6 +229,29 @@ export class Checks {
     if (all) this.#history.cancelledAll(call)
   }
 
+  /** A device shows its own secret, or says that it has got it. */
+  proves(deviceId: number): void {
+    this.#ledger.log(deviceId).proven = true
+  }
+
+  /** What it proved has been taken. */
+  isActive(deviceId: number): void {
+    const { activeAt, deleted } = this.#ledger.log(deviceId)
+    if (activeAt === null && !deleted)
+      this.#ledger.broken(37, deviceId, 'has shown a secret of its own, and is not active')
+  }
+
+  /** A deletion said what it settled: that, and nothing that had left. */
+  deleted(deviceId: number, { cancelled, failed }: Answers['delete']): void {
+    const { commands, deleted } = this.#ledger.log(deviceId)
+    if (!deleted) this.#ledger.broken(36, deviceId, 'is said to be deleted, and is not')
+    for (const { id } of cancelled)
+      if (commands.get(id)?.state !== State.cancelled || commands.get(id)?.published !== 0)
+        this.#ledger.broken(36, deviceId, `${id} is said to be cancelled by the deletion`)
+    if (failed !== null && commands.get(failed.id)?.state !== State.failed)
+      this.#ledger.broken(36, deviceId, `${failed.id} is said to have failed by the deletion`)
+  }
+
   lostCancel(deviceId: number): void {
     this.#lostCancels.add(deviceId)
   }
@@ -202,8 +280,11 @@ export class Checks {
     const isExcused = rest.worldNow - rest.faultAt <= RETRY_AFTER_MS + rest.faultMarginMs
     if (isExcused || rest.stopping) return
     this.#checkDue(rest)
-    for (const { deviceId } of this.#ledger.logs) {
-      if (!rest.isOnline(deviceId)) this.#checkAway(deviceId)
+    for (const { deviceId, disabled, deleted } of this.#ledger.logs) {
+      const isOnline = rest.isOnline(deviceId)
+      if (!isOnline) this.#checkAway(deviceId, rest.process)
+      if (isOnline && (disabled || deleted))
+        this.#ledger.broken(33, deviceId, 'is connected, and is disabled or deleted')
       if (!rest.isReady(deviceId)) continue
       const [head] = this.#ledger.inState(deviceId, State.created)
       if (head && this.#ledger.inState(deviceId, State.sent).length === 0)
@@ -212,7 +293,11 @@ export class Checks {
   }
 
   /** What a process found when it started may wait for the device's next step. */
-  #checkAway(deviceId: number): void {
+  #checkAway(deviceId: number, process: number): void {
+    const { sessionIn, sessions, lastOnlineAt, lastOfflineAt, deleted } = this.#ledger.log(deviceId)
+    const isKnown = sessionIn === process && this.#lostEnds.get(deviceId) !== sessions && !deleted
+    if (isKnown && Number(lastOnlineAt) > Number(lastOfflineAt))
+      this.#ledger.broken(28, deviceId, `is away, on record it is here since ${lastOnlineAt}`)
     const waits = this.#ledger.inState(deviceId, State.created).find(({ instant }) => instant)
     if (waits !== undefined && Number(waits.history[0]?.from) > (this.#lengthAtStart.get(deviceId) ?? 0))
       this.#ledger.broken(24, deviceId, `${waits.id} waits, and the device is away`)
@@ -231,17 +316,16 @@ export class Checks {
   }
 
   /** The store, read back whole, says what the ledger says: after a start, and at the end. */
-  async compareStore(store: Store, now: number): Promise<void> {
-    const before = now - this.#world.faults.retentionMs
-    for (const { deviceId, commands, length } of this.#ledger.logs) {
+  async compareStore(store: Store): Promise<void> {
+    for (const { deviceId, commands, length, deleted } of this.#ledger.logs) {
       const { rows } = await store.search(deviceId, null, 0, Number.MAX_SAFE_INTEGER)
       const stored = new Map(rows.map(row => [row.command.id, row]))
       for (const entry of commands.values()) {
         const row = stored.get(entry.id)
         stored.delete(entry.id)
         if (row === undefined) {
-          const mayBeGone = entry.settledAt !== null && entry.settledAt < before
-          if (!mayBeGone) this.#ledger.broken(1, deviceId, `${entry.id} is not in the store any more`)
+          if (!this.#history.mayBeGone(entry))
+            this.#ledger.broken(1, deviceId, `${entry.id} is not in the store any more`)
         } else if (
           row.command.state !== entry.state ||
           row.command.code !== entry.code ||
@@ -264,12 +348,23 @@ export class Checks {
         if (isThere && kept.length !== count)
           this.#ledger.broken(13, deviceId, `the store has ${kept.length} events of ${id}, ${count} were committed`)
       }
+      await this.#compareReading(store, deviceId, deleted)
       const events = await store.events(deviceId, null, 1)
       const last = events[0]?.seq ?? length
       const [queue] = await store.load([{ deviceId, commandIds: [] }])
+      if (deleted && queue !== null) this.#ledger.broken(36, deviceId, 'was deleted, and is still in the store')
+      if (deleted) continue
       if (queue?.eventSeq !== length || last > length)
         this.#ledger.broken(13, deviceId, `the store has ${queue?.eventSeq} events, ${length} were committed`)
     }
+  }
+
+  async #compareReading(store: Store, deviceId: number, deleted: boolean): Promise<void> {
+    const wanted = this.#saved.get(deviceId)
+    if (wanted === undefined || deleted) return
+    const [latest] = await store.latestValues(deviceId, [READING])
+    if (Number(latest?.valueJson) < wanted || latest === undefined)
+      this.#ledger.broken(35, deviceId, `was told that ${wanted} is saved, on record is ${latest?.valueJson}`)
   }
 
   /** When everything is over. */
@@ -280,11 +375,13 @@ export class Checks {
     for (const [tag, deviceId] of this.#refusedTags)
       if (this.#ledger.byTag.has(tag))
         this.#ledger.broken(17, deviceId, `the call with tag ${tag} was refused and is on record`)
-    for (const { deviceId, commands } of this.#ledger.logs)
-      for (const { id, state } of commands.values()) {
+    for (const { deviceId, commands, deleted } of this.#ledger.logs)
+      for (const { id, state, code } of commands.values()) {
         if (state === State.created || state === State.sent)
           this.#ledger.broken(21, deviceId, `${id} is ${stateName[state]} at the end`)
-        if (state === State.cancelled && !this.#cancelledBy.has(id) && !this.#lostCancels.has(deviceId))
+        const byDeletion = deleted && code === errors.deviceDeleted.code
+        const isTold = this.#cancelledBy.has(id) || this.#lostCancels.has(deviceId) || byDeletion
+        if (state === State.cancelled && !isTold)
           this.#ledger.broken(2, deviceId, `${id} is cancelled, and no cancel reported it`)
       }
     for (const { id, call } of this.#waiters.values())

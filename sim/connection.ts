@@ -1,91 +1,81 @@
-// The process's end of one device connection: what mqtt/connection.ts does around a session, on a simulated wire instead of a socket.
-// The session machine, the topics, the payloads and the codec are the real ones; the CONNECT is believed without a password.
+// The process's end of one connection: what mqtt/connection.ts does around a session, on a simulated wire instead of a socket. CONNECT, login, session,
+// members, topics, payloads and the packets' codec are the real ones.
 
 import type { Packet } from 'mqtt-packet'
 import type { Downlink } from '../src/core/command.ts'
 import type { Unsent } from '../src/core/queue.ts'
 import type { Link } from '../src/engine.ts'
-import { decode, encode, type Version } from '../src/mqtt/frame.ts'
-import { type Close, type CloseReason, Session, type SessionInput, type Step } from '../src/mqtt/session.ts'
-import type { DeviceKeys } from '../src/mqtt/topics.ts'
+import { unpack } from '../src/mqtt/compression.ts'
+import { type Admitted, admit, type Connect, readConnect } from '../src/mqtt/connect.ts'
+import { decode, encode } from '../src/mqtt/frame.ts'
+import { type Carrier, Members, type MembersEndpoint } from '../src/mqtt/members.ts'
+import { Session } from '../src/mqtt/session.ts'
+import type {
+  Close,
+  CloseReason,
+  SessionInput,
+  SessionRequest,
+  SessionTerms,
+  Step,
+  ToEncode,
+} from '../src/mqtt/step.ts'
+import { commandPayload } from '../src/uplink/payload.ts'
+import { type DeviceKeys, methodOf, type Notice } from '../src/uplink/topics.ts'
+import { fromRaw } from './codecs.ts'
+import { isRaw } from './fleet.ts'
+import { Line } from './line.ts'
 import type { Incarnation } from './process.ts'
 import type { End, Wire } from './wire.ts'
 
 const READY_AFTER_MS = 2_000
-const RECEIVE_MAXIMUM_DEFAULT = 65_535
+/** code of an answer */
+const OK = 200
 const GENTLE: ReadonlySet<CloseReason> = new Set(['client disconnected', 'server stopping'])
 
 interface Open {
   readonly machine: Session
-  readonly version: Version
+  readonly terms: SessionTerms
+  readonly members: Members
 }
 
-export class ServerConnection implements Link, End {
+type Reply = SessionInput['input'] & { readonly type: 'reply' }
+
+export class ServerConnection implements Carrier, End {
   readonly #process: Incarnation
   readonly #wire: Wire
+  /** the device at the other end */
   readonly deviceId: number
-  readonly #keys: DeviceKeys
+  readonly line: Line
   #phase: 'waiting' | 'entering' | 'open' | 'closing' = 'waiting'
   #open: Open | null = null
-  /** the session that the engine has on record and must be told the end of */
-  #recorded: number | null = null
+  #members: Members | null = null
+  readonly #requests: SessionRequest[] = []
+  /** the step in which the first of them began to be answered */
+  #answeringSince = 0
+  /** it logged in with a secret of its own */
+  #shows = false
   #stopping = false
   readonly #inbox: Buffer[] = []
   /** commands whose answers wait for their PUBACK, by packet id; those that the store refused are out again */
-  readonly #answering = new Map<number, string>()
+  readonly #answering = new Map<number, { readonly deviceId: number; readonly commandId: string }>()
+  /** the same by uplink number */
   readonly #uplinks = new Map<number, string>()
+  /** packet ids of requests and of answers in a format of their own, by uplink number */
+  readonly #asking = new Map<number, number>()
   #wakeAt = Number.POSITIVE_INFINITY
   #cancelWake = (): void => undefined
   #login: Promise<void> = Promise.resolve()
-  #farewell: Promise<unknown> = Promise.resolve()
 
-  constructor(process: Incarnation, wire: Wire, deviceId: number, keys: DeviceKeys) {
+  constructor(process: Incarnation, wire: Wire, deviceId: number) {
     this.#process = process
     this.#wire = wire
     this.deviceId = deviceId
-    this.#keys = keys
+    this.line = new Line(process, deviceId)
     wire.server = this
   }
 
   get isOpen(): boolean {
     return this.#phase === 'open'
-  }
-
-  // --- what the engine asks of a link ------------------------------------------------------------------------------
-
-  presence(): ReturnType<Link['presence']> {
-    return this.#open?.machine.presence() ?? { ready: false, silent: false }
-  }
-
-  publish(downlink: Downlink): Unsent['reason'] | null {
-    const process = this.#process
-    process.crashAt('between effects, before the PUBLISH')
-    const open = this.#open
-    if (open === null || !process.alive) return 'sessionGone'
-    const now = process.clock.now()
-    const step = open.machine.publish(downlink, now)
-    if (step === 'tooLarge') return step
-    process.checks.publishing(this, this.deviceId, downlink, now)
-    this.#carryOut(step)
-    process.crashAt('after the PUBLISH, before answers')
-    return null
-  }
-
-  suspect(): void {
-    if (!this.#process.alive || this.#open === null) return
-    this.#process.world.count('session suspect')
-    this.#carryOut(this.#open.machine.suspect())
-  }
-
-  takenOver(): void {
-    if (!this.#process.alive) return
-    this.#process.world.count('session takeover')
-    this.#recorded = null
-    this.#close({ reason: 'taken over', code: null })
-  }
-
-  kick(): void {
-    this.#close({ reason: 'kicked', code: null })
   }
 
   /** Reads no more, lets what was read be committed and acknowledged, then closes. */
@@ -97,14 +87,46 @@ export class ServerConnection implements Link, End {
 
   async gone(): Promise<void> {
     await this.#login
-    await this.#farewell
+    await this.#members?.ended()
+  }
+
+  /** Tells a gateway what became of a device behind it. */
+  notify(notice: Notice, of: DeviceKeys): void {
+    if (this.#open !== null) this.carryOut(this.#open.machine.notify(notice, of, this.#process.clock.now()))
+  }
+
+  // --- what its members ask of it ----------------------------------------------------------------------------------
+
+  session(): Session | null {
+    return this.#process.alive && this.#phase === 'open' ? (this.#open?.machine ?? null) : null
+  }
+
+  carryOut(step: Step): void {
+    this.#carryOut(step, null)
+  }
+
+  publish(deviceId: number, downlink: Downlink): Unsent['reason'] | null {
+    const session = this.session()
+    if (session === null) return 'sessionGone'
+    const step = session.publish(deviceId, downlink, this.#process.clock.now())
+    if (typeof step === 'string') return step
+    this.carryOut(step)
+    return null
+  }
+
+  odd(kind: string): void {
+    this.#process.world.count(`oddity ${kind}`)
+  }
+
+  end(reason: CloseReason): void {
+    this.#close({ reason, code: null })
   }
 
   // --- reading -----------------------------------------------------------------------------------------------------
 
   receive(bytes: Buffer): void {
     if (!this.#process.alive || this.#phase === 'closing') return
-    this.#process.checks.arrived(this)
+    this.#process.checks.arrived(this.line)
     this.#inbox.push(bytes)
     this.#readOn()
   }
@@ -124,33 +146,28 @@ export class ServerConnection implements Link, End {
   }
 
   #mayRead(): boolean {
+    if (!this.#process.alive) return false
     if (this.#phase === 'open') return this.#open?.machine.reads === true && !this.#stopping
     return this.#phase === 'waiting'
   }
 
   #take(bytes: Buffer): void {
     if (this.#open === null) return
-    const decoded = decode(bytes, this.#open.version)
+    const { machine, terms } = this.#open
+    const decoded = decode(bytes, terms.version)
     if (!decoded.ok) throw new Error(`the device sent what cannot be read: ${decoded.why}`)
     const { packet } = decoded
-    if (packet.cmd === 'puback') {
-      this.#process.crashAt('between PUBLISH and PUBACK')
-      if (!this.#process.alive) return
-    }
+    if (packet.cmd === 'puback') this.#process.crashAt('between PUBLISH and PUBACK')
+    if (this.line.holds) this.#process.crashAt('while a command is held')
+    if (!this.#process.alive) return
     // Also what had come before the last command and is read only now, because reading had paused: a process knows no better.
-    this.#process.checks.arrived(this)
-    const step = this.#open.machine.receive(packet, this.#process.clock.now())
-    for (const { input, uplink } of step.inputs) if (input.type === 'reply') this.#noteAnswer(packet, input, uplink)
-    this.#carryOut(step)
+    this.#process.checks.arrived(this.line)
+    const now = this.#process.clock.now()
+    this.line.takes(packet, now)
+    this.#carryOut(machine.receive(packet, now), packet)
   }
 
-  #noteAnswer(packet: Packet, input: SessionInput['input'] & { type: 'reply' }, uplink: number | null): void {
-    const { commandId, deviceCode } = input
-    const isAwaited = this.#process.checks.answerArrived(this.deviceId, commandId, deviceCode)
-    if (!isAwaited || packet.cmd !== 'publish' || packet.qos !== 1 || uplink === null) return
-    this.#answering.set(packet.messageId ?? 0, commandId)
-    this.#uplinks.set(uplink, commandId)
-  }
+  // --- login -------------------------------------------------------------------------------------------------------
 
   #enter(bytes: Buffer): void {
     this.#phase = 'entering'
@@ -161,93 +178,229 @@ export class ServerConnection implements Link, End {
   }
 
   async #logIn(bytes: Buffer): Promise<void> {
-    const decoded = decode(bytes, 4)
-    if (!decoded.ok || decoded.packet.cmd !== 'connect') throw new Error('a connection begins with a CONNECT')
-    const { engine, store } = this.#process
-    const { packet } = decoded
-    if (await this.#isDisabled(store)) return this.#refuse('device is disabled')
-    if (this.#phase !== 'entering') return
-    this.#process.loggingIn(this.deviceId)
-    const answer = await engine.connect(this.deviceId, this)
-    if (!answer.ok) return this.#refuse('engine refuses')
-    this.#recorded = answer.session
-    this.#process.world.note(this.deviceId, `session ${answer.session} connected`)
-    if (this.#phase !== 'entering') return this.#leave('connection lost')
-    if (await this.#isDisabled(store)) return this.#refuse('device is disabled')
-    if (this.#phase !== 'entering') return
-    const version: Version = packet.protocolVersion === 5 ? 5 : 4
-    const { receiveMaximum = RECEIVE_MAXIMUM_DEFAULT, maximumPacketSize = Number.POSITIVE_INFINITY } =
-      packet.properties ?? {}
-    const terms = {
-      keys: this.#keys,
+    const connect = readConnect(bytes)
+    if (connect.type !== 'connect') throw new Error(`the device cannot connect: ${connect.reason}`)
+    const { fleet, world } = this.#process
+    const admitted = await admit(connect, fleet, null, world.faults.reactivation)
+    if (admitted.type === 'refused') return this.#refuse(admitted.connack)
+    if (this.#phase !== 'entering' || admitted.device === null) return
+    this.#process.loggingIn(admitted.device.id)
+    this.#shows = connect.packet.clientId.includes('securemode=2')
+    const members = new Members(this.#endpoint(), admitted, this)
+    this.#members = members
+    const refusal = await members.connect(admitted.device, admitted.mode !== 'activation')
+    if (refusal !== null) return this.#refuse(refusal.message)
+    if (this.#phase === 'entering') this.#openUp(connect, admitted, members)
+    else members.end('connection lost')
+  }
+
+  #openUp(connect: Connect, admitted: Admitted, members: Members): void {
+    const { version, packet, receiveMaximum, maximumPacketSize } = connect
+    const { device, services, isGateway, compression, secret, codec } = admitted
+    if (device === null) throw new Error('there are no channels here')
+    const { id, productKey, deviceKey, assetId } = device
+    const terms: SessionTerms = {
+      keys: { productKey, deviceKey },
+      kind: isGateway ? 'gateway' : 'device',
       version,
       keepAliveS: packet.keepalive ?? 0,
       receiveMaximum,
       maximumPacketSize,
-      services: null,
       readyAfterMs: READY_AFTER_MS,
+      compression,
+      activation: secret === null ? null : { deviceSecret: secret, assetId },
     }
-    this.#open = { machine: new Session(terms, this.#process.clock.now()), version }
+    const now = this.#process.clock.now()
+    const machine = new Session(terms, { deviceId: id, keys: terms.keys, services, raw: codec }, now)
+    machine.topology(admitted.members, [])
+    this.#open = { machine, terms, members }
     this.#phase = 'open'
-    this.#send({ cmd: 'connack', sessionPresent: false, returnCode: 0, reasonCode: 0 }, version)
+    this.line.opened(terms, now)
+    this.#send({ cmd: 'connack', sessionPresent: false, returnCode: 0, reasonCode: 0 })
     this.#wakeFor()
     this.#readOn()
   }
 
-  async #isDisabled(store: Incarnation['store']): Promise<boolean> {
-    const { productKey, deviceKey } = this.#keys
-    return (await store.deviceByKeys(productKey, deviceKey))?.disabled !== false
-  }
-
   #refuse(why: string): void {
     this.#process.world.count(`login refused, ${why}`)
-    this.#leave('server error')
+    this.#members?.end('server error')
+    if (this.#phase !== 'entering') return
     this.#phase = 'closing'
+    this.line.dropped()
     this.#wire.close('server', false)
+  }
+
+  // --- between the members and the engine ----------------------------------------------------------------------------
+
+  /** What the members are given: the real parts, and somebody who takes note of what passes between them and the engine. */
+  #endpoint(): MembersEndpoint {
+    const { engine, fleet, requests, codecs, clock, deviceLog: log, world, checks } = this.#process
+    const watched: MembersEndpoint['engine'] = {
+      connect: (deviceId, link, activates) => {
+        // A sub-device that logs in with its product's secret is told its own with the answer.
+        const proves = deviceId !== this.deviceId || this.#shows
+        if (proves) checks.proves(deviceId)
+        const seen = new WatchedLink(this.#process, this.line, deviceId, link, () => this.#open?.machine ?? null)
+        const answer = engine.connect(deviceId, seen, activates)
+        void answer.then(said => {
+          if (said.ok && proves && this.#process.alive) checks.isActive(deviceId)
+          if (!said.ok || seen.isOver || !this.#process.alive) return
+          seen.session = said.session
+          this.line.begins(deviceId, said.session, clock.now())
+          if (deviceId !== this.deviceId && !this.#process.wasBehind(deviceId, this.deviceId, this.#answeringSince))
+            this.#process.ledger.broken(34, deviceId, `is logged in by gateway ${this.deviceId}, and not behind it`)
+          world.note(
+            deviceId,
+            `session ${said.session} connected${deviceId === this.deviceId ? '' : ' over its gateway'}`,
+          )
+        })
+        return answer
+      },
+      disconnect: (deviceId, session, reason) => {
+        world.count('input disconnected')
+        this.line.ends(deviceId, session)
+        const answer = engine.disconnect(deviceId, session, reason)
+        void answer.then(({ ok }) => {
+          if (!ok) checks.endLost(deviceId, session)
+        })
+        return answer
+      },
+      apply: (deviceId, input) => {
+        const answer = engine.apply(deviceId, input)
+        if (input.type === 'reply') this.#repliedInItsOwn(deviceId, input, answer)
+        return answer
+      },
+    }
+    const codecFailed = (_fields: object, message: string): void => world.count(message)
+    return { engine: watched, fleet, requests, codecs, codecFailed, clock, log }
+  }
+
+  /** An answer that had to be decoded first. */
+  #repliedInItsOwn(deviceId: number, input: Reply, answer: Promise<{ readonly ok: boolean }>): void {
+    const [request] = this.#requests
+    if (request === undefined) throw new Error('an answer is read that did not come')
+    this.line.repliedInItsOwn(deviceId, request.keys)
+    this.#noteAnswer(deviceId, input, request.uplink, this.#asking.get(request.uplink) ?? null)
+    void answer.then(({ ok }) => {
+      if (!ok) this.#refusedInput(input, request.uplink)
+    })
   }
 
   // --- what the session decides --------------------------------------------------------------------------------------
 
-  #carryOut({ packets, inputs, oddities, close }: Step): void {
-    const { world } = this.#process
-    for (const packet of packets) if (this.#open !== null) this.#send(packet, this.#open.version)
-    for (const input of inputs) this.#handOn(input)
-    for (const { kind } of oddities) world.count(`oddity ${kind}`)
+  /** `packet`: what it is done for, if it is done for a packet. */
+  #carryOut({ packets, inputs, requests, toEncode, oddities, close }: Step, packet: Packet | null): void {
+    if (this.#open === null) return
+    const { members } = this.#open
+    const from = packet?.cmd === 'publish' ? { topic: packet.topic, id: packet.messageId ?? null } : null
+    for (const each of packets) this.#send(each)
+    for (const input of inputs) this.#handOn(input, from)
+    for (const each of toEncode) this.#encode(each)
+    for (const { kind } of oddities) this.odd(kind)
+    for (const { uplink } of requests) this.#asking.set(uplink, from?.id ?? 0)
+    this.#requests.push(...requests)
+    if (requests.length > 0 && this.#requests.length === requests.length) void this.#answerAll(members)
     if (close !== null && this.#phase === 'open') this.#finish(close)
     this.#wakeFor()
   }
 
-  #handOn({ input, uplink }: SessionInput): void {
+  #handOn(told: SessionInput, from: { readonly topic: string; readonly id: number | null } | null): void {
     const process = this.#process
+    const { deviceId, input, uplink } = told
+    if (!process.alive) return
+    this.line.told(told, from?.topic ?? null)
+    if (input.type === 'reply') this.#noteAnswer(deviceId, input, uplink ?? 0, from?.id ?? null)
+    if (input.type === 'activated') process.checks.proves(deviceId)
     process.world.count(`input ${input.type}`)
-    void process.engine.apply(this.deviceId, input).then(answer => {
+    if (input.type !== 'unsent') process.moment(deviceId)
+    void process.engine.apply(deviceId, input).then(answer => {
       if (!process.alive) return
+      if (answer.ok && input.type === 'activated') process.checks.isActive(deviceId)
       if (!answer.ok) this.#refusedInput(input, uplink)
       else if ('outcome' in answer) process.world.count(`reply ${answer.outcome}`)
-      if (uplink === null || this.#open === null) return
-      this.#uplinks.delete(uplink)
-      this.#carryOut(this.#open.machine.committed(uplink, process.clock.now()))
-      this.#readOn()
-      this.#closeIfDone()
+      if (uplink !== null) this.#done(uplink, null)
     })
   }
 
-  /** A store fault took an input with it. What was answered is acknowledged all the same. */
+  #noteAnswer(deviceId: number, { commandId, deviceCode }: Reply, uplink: number, messageId: number | null): void {
+    const isAwaited = this.#process.checks.answerArrived(deviceId, commandId, deviceCode)
+    if (!isAwaited || messageId === null || messageId === 0) return
+    this.#answering.set(messageId, { deviceId, commandId })
+    this.#uplinks.set(uplink, commandId)
+  }
+
+  /** A store fault took an input with it, or the device is deleted. What was answered is acknowledged all the same. */
   #refusedInput(input: SessionInput['input'], uplink: number | null): void {
     this.#process.world.count(`input refused ${input.type}`)
     const id = this.#uplinks.get(uplink ?? 0)
-    for (const [messageId, commandId] of this.#answering) if (commandId === id) this.#answering.delete(messageId)
+    for (const [messageId, { commandId }] of this.#answering) if (commandId === id) this.#answering.delete(messageId)
   }
 
-  #send(packet: Packet, version: Version): void {
-    if (!this.#process.alive) return
+  #encode({ deviceId, keys, downlink }: ToEncode): void {
+    const { codecs, clock } = this.#process
+    const message = JSON.parse(commandPayload(downlink, methodOf(downlink)))
+    void codecs.encode(keys.productKey, message).then(encoded => {
+      const machine = this.session()
+      if (machine === null) return
+      this.line.encoded(downlink.commandId)
+      this.carryOut(machine.encoded(deviceId, downlink.commandId, encoded.ok ? encoded.value : null, clock.now()))
+      this.line.settled(downlink.commandId)
+    })
+  }
+
+  async #answerAll(members: Members): Promise<void> {
+    for (let request = this.#requests[0]; request !== undefined; request = this.#requests[0]) {
+      if (this.session() === null) break
+      this.#process.world.count(`request ${request.path || request.type}`)
+      this.#answeringSince = this.#process.world.steps
+      const answer = await members.answer(request)
+      this.#requests.shift()
+      this.#checkAnswer(request, answer)
+      this.#done(request.uplink, answer)
+    }
+    this.#requests.length = 0
+  }
+
+  /** Who is told to be gone must be. */
+  #checkAnswer({ path, payload }: SessionRequest, answer: Buffer | null): void {
+    if (answer === null || this.#open === null || (path !== 'combine/logout' && path !== 'thing/topo/delete')) return
+    const { code }: { code: number } = JSON.parse(answer.toString())
+    const asked = unpack(payload, this.#open.terms.compression) ?? Buffer.alloc(0)
+    const { params }: { params: DeviceKeys | readonly DeviceKeys[] } = JSON.parse(asked.toString())
+    for (const keys of [params].flat()) {
+      const id = this.#process.kin(keys)?.id ?? 0
+      if (code === OK && id !== this.deviceId && this.line.carries(id))
+        this.#process.ledger.broken(34, id, `${path} is answered ${code}, and its session goes on`)
+    }
+  }
+
+  #done(uplink: number, answer: Buffer | null): void {
+    this.#uplinks.delete(uplink)
+    this.#asking.delete(uplink)
+    const machine = this.session()
+    if (machine === null) return
+    this.carryOut(machine.answered(uplink, answer, this.#process.clock.now()))
+    this.#readOn()
+    this.#closeIfDone()
+  }
+
+  #send(packet: Packet): void {
+    if (!this.#process.alive || this.#open === null) return
+    const { version, maximumPacketSize } = this.#open.terms
+    const bytes = encode(packet, version)
+    if (bytes.length > maximumPacketSize) {
+      if (packet.cmd === 'publish') this.odd('answer too large')
+      else this.#close({ reason: 'packet too large', code: null })
+      return
+    }
+    this.line.left(packet, this.#process.clock.now())
     if (packet.cmd === 'puback') {
-      const id = this.#answering.get(packet.messageId ?? 0)
+      const answer = this.#answering.get(packet.messageId ?? 0)
       this.#answering.delete(packet.messageId ?? 0)
-      if (id !== undefined) this.#process.checks.acknowledging(this.deviceId, id)
+      if (answer !== undefined) this.#process.checks.acknowledging(answer.deviceId, answer.commandId)
     }
     this.#process.world.note(this.deviceId, `server sends ${nameOf(packet)}`)
-    this.#wire.send('toDevice', encode(packet, version))
+    this.#wire.send('toDevice', bytes)
   }
 
   #closeIfDone(): void {
@@ -258,34 +411,30 @@ export class ServerConnection implements Link, End {
   // --- the end -------------------------------------------------------------------------------------------------------
 
   #close(close: Close): void {
-    if (this.#phase === 'open' && this.#open !== null) this.#carryOut(this.#open.machine.close(close))
+    if (!this.#process.alive) return
+    if (this.#phase === 'open' && this.#open !== null) this.carryOut(this.#open.machine.close(close))
     else this.#drop()
   }
 
   #drop(): void {
     if (this.#phase === 'closing') return
     this.#phase = 'closing'
+    this.line.dropped()
     this.#wire.close('server', true)
-    this.#leave('connection lost')
+    this.#members?.end('connection lost')
   }
 
   #finish({ reason }: Close): void {
-    this.#process.checks.closing(this, this.deviceId, reason)
+    const { checks, world } = this.#process
+    checks.closing(this.line, this.deviceId, reason)
     this.#phase = 'closing'
     this.#open = null
     this.#cancelWake()
-    this.#process.world.count(`close ${reason}`)
-    this.#process.world.note(this.deviceId, `server closes: ${reason}`)
-    this.#leave(reason)
+    world.count(`close ${reason}`)
+    world.note(this.deviceId, `server closes: ${reason}`)
+    this.#members?.end(reason)
+    this.line.closed(reason)
     this.#wire.close('server', !GENTLE.has(reason))
-  }
-
-  #leave(reason: CloseReason): void {
-    if (this.#recorded === null) return
-    const session = this.#recorded
-    this.#recorded = null
-    this.#process.world.count('input disconnected')
-    this.#farewell = this.#process.engine.disconnect(this.deviceId, session, reason)
   }
 
   // --- time ------------------------------------------------------------------------------------------------------------
@@ -299,8 +448,80 @@ export class ServerConnection implements Link, End {
     if (at === Number.POSITIVE_INFINITY) return
     this.#cancelWake = this.#process.clock.at(at, () => {
       this.#wakeAt = Number.POSITIVE_INFINITY
-      if (this.#open !== null) this.#carryOut(this.#open.machine.tick(this.#process.clock.now()))
+      if (this.#open === null) return
+      if (this.line.holds) this.#process.crashAt('while a command is held')
+      if (!this.#process.alive) return
+      const now = this.#process.clock.now()
+      this.line.ticks(now)
+      this.carryOut(this.#open.machine.tick(now))
     })
+  }
+}
+
+/** The link of a member, and beside it somebody who looks at what the engine asks of it and at what it says. */
+class WatchedLink implements Link {
+  readonly #process: Incarnation
+  readonly #line: Line
+  readonly #deviceId: number
+  readonly #link: Link
+  readonly #machine: () => Session | null
+  isOver = false
+  session = 0
+
+  constructor(process: Incarnation, line: Line, deviceId: number, link: Link, machine: () => Session | null) {
+    this.#process = process
+    this.#line = line
+    this.#deviceId = deviceId
+    this.#link = link
+    this.#machine = machine
+  }
+
+  get #reads(): boolean {
+    return this.#machine()?.reads ?? false
+  }
+
+  presence(): ReturnType<Link['presence']> {
+    const said = this.#link.presence()
+    if (this.#process.alive) this.#line.asked(this.#deviceId, said, this.#reads)
+    return said
+  }
+
+  publish(downlink: Downlink): Unsent['reason'] | null {
+    const process = this.#process
+    process.crashAt('between effects, before the PUBLISH')
+    if (!process.alive) return 'sessionGone'
+    this.#line.handedOver(this.#deviceId, downlink)
+    const refusal = this.#link.publish(downlink)
+    this.#line.answered(downlink, refusal)
+    process.moment(this.#deviceId)
+    process.crashAt('after the PUBLISH, before answers')
+    return refusal
+  }
+
+  suspect(): void {
+    if (!this.#process.alive) return
+    this.#process.world.count('session suspect')
+    this.#line.suspected(this.#deviceId, this.#reads)
+    this.#link.suspect()
+  }
+
+  takenOver(): void {
+    if (!this.#process.alive) return
+    this.#process.world.count('session takeover')
+    this.#over('taken over', () => this.#link.takenOver())
+  }
+
+  evicted(why: 'disabled' | 'deleted'): void {
+    if (!this.#process.alive) return
+    this.#process.world.count(`session evicted, ${why}`)
+    this.#over('kicked', () => this.#link.evicted(why))
+  }
+
+  #over(how: 'taken over' | 'kicked', tell: () => void): void {
+    this.isOver = true
+    this.#line.ending(this.#deviceId, this.session, how)
+    tell()
+    this.#line.ends(this.#deviceId, this.session)
   }
 }
 
@@ -310,5 +531,11 @@ const NOTED_CHARS = 140
 /** A packet as the trace has it. */
 export function nameOf(packet: Packet): string {
   if (packet.cmd !== 'publish') return packet.cmd
-  return `publish ${packet.topic.split('/').slice(-2).join('/')} ${packet.payload.toString().slice(0, NOTED_CHARS)}`
+  const [, productKey = '', deviceKey = '', path = packet.topic] =
+    /^\/(?:sys|ext\/session)\/([^/]*)\/([^/]*)\/(?:thing\/)?(.*)$/.exec(packet.topic) ?? []
+  const plain = unpack(Buffer.from(packet.payload), packet.payload[0] === GZIP_MAGIC ? 'gzip' : 'none')
+  const bytes = plain ?? Buffer.from(packet.payload)
+  const text = isRaw({ productKey, deviceKey }) && path.includes('_raw') ? fromRaw(bytes) : bytes.toString()
+  return `publish ${deviceKey} ${path} ${text.slice(0, NOTED_CHARS)}`
 }
+const GZIP_MAGIC = 0x1f

@@ -17,11 +17,16 @@ export interface Faults {
   /** ms that final records are kept */
   readonly retentionMs: number
   readonly queueCap: number
+  /** gateways in this world */
+  readonly gateways: number
+  /** whether a device that is active may ask for its secret again */
+  readonly reactivation: 'strict' | 'lenient'
 }
 
 export const strikes = [
   'half-open',
   'drop',
+  'stall',
   'crash',
   'stop',
   'commit fails',
@@ -29,6 +34,8 @@ export const strikes = [
   'clock jump',
   'fleet edit',
   'disable',
+  'delete',
+  'move',
 ] as const
 export type Strike = (typeof strikes)[number]
 
@@ -43,25 +50,30 @@ export function drawFaults(random: Random): Faults {
     strikes: {
       'half-open': some(3),
       drop: some(3),
+      stall: some(3),
       crash: some(2),
       stop: some(1),
       'commit fails': some(2),
       'read fails': some(2),
       'clock jump': some(1),
       'fleet edit': some(2),
-      disable: some(1),
+      disable: some(0.5),
+      delete: random.chance(0.3) ? 0.3 : 0,
+      move: some(1),
     },
     stepBackMs: random.pick([0, 0, 5_000, 60_000, 3_600_000]),
     retentionMs: random.pick([7 * DAY_MS, 7 * DAY_MS, 60_000]),
     queueCap: random.pick([1, 3, 3, 8, 50]),
+    gateways: random.pick([0, 0, 1, 1, 2]),
+    reactivation: random.pick(['strict', 'lenient']),
   }
 }
 
 /** For the first line of a run. */
 export function describeFaults(faults: Faults): string {
   const on = strikes.filter(strike => faults.strikes[strike] > 0)
-  const { slowNetwork, lateNotice, slowStore, stepBackMs, retentionMs, queueCap } = faults
+  const { slowNetwork, lateNotice, slowStore, stepBackMs, retentionMs, queueCap, gateways } = faults
   const network = [slowNetwork > 0 ? 'slow network' : '', lateNotice > 0 ? 'late notice' : ''].filter(Boolean)
-  const figures = `slow store ${slowStore}, step back ${stepBackMs} ms, retention ${retentionMs} ms, cap ${queueCap}`
+  const figures = `slow store ${slowStore}, step back ${stepBackMs} ms, retention ${retentionMs} ms, cap ${queueCap}, gateways ${gateways}`
   return `faults: ${[...on, ...network].join(', ') || 'none'}; ${figures}`
 }

@@ -133,7 +133,7 @@ export class History {
 
   /** Records of the far past may be purged. */
   readonly mayBeGone = (entry: Entry): boolean =>
-    entry.settledAt !== null && entry.settledAt + this.#world.faults.retentionMs < this.#world.processNow()
+    entry.settledAt !== null && entry.settledAt < this.#ledger.purgedBefore
 
   /** At the end, without the ledger: do all answers fit together, and with what left? */
   checkAll(): void {
@@ -161,7 +161,8 @@ export class History {
       const isUnsentState = state === State.created || state === State.cancelled || state === State.expired
       if (publishedAt !== null && isUnsentState && (state !== State.created || from > publishedAt))
         this.#ledger.broken(2, deviceId, `${id} was published, and ${by} said ${stateName[state]}`)
-      const needsPublish = state === State.succeeded || state === State.timedOut
+      const isGuess = this.#ledger.log(deviceId).commands.get(id)?.guessed === true
+      const needsPublish = !isGuess && (state === State.succeeded || state === State.timedOut)
       if (needsPublish && publishedAt !== null && to < publishedAt)
         this.#ledger.broken(4, deviceId, `${by} said ${id} is ${stateName[state]} before it was published`)
     }

@@ -29,11 +29,15 @@ export interface Entry {
   /** times that its bytes left */
   published: number
   unsent: boolean
+  /** its device answered before its bytes left, by a guess: what comes of that is the device's own doing */
+  guessed: boolean
   code: number | null
   /** events of it, late replies included */
   events: number
-  /** the process and the moment of the world in which it was last sent */
-  sentIn: { readonly process: number; readonly worldNow: number } | null
+  /** the process, the moment of the world and the commit in which it was last sent */
+  sentIn: { readonly process: number; readonly worldNow: number; readonly commit: number } | null
+  /** the commit that settled it */
+  settledIn: number
 }
 
 export interface Log {
@@ -43,23 +47,35 @@ export interface Log {
   /** the number of the newest session that is known to have begun: events of sessions that follow each other closely are left out */
   sessions: number
   readonly commands: Map<string, Entry>
+  disabled: boolean
+  deleted: boolean
+  /** the commit that disabled or deleted it last */
+  barredIn: number
+  activeAt: number | null
+  /** it has shown a secret of its own, or said that it has got one: whether or not that is on record yet */
+  proven: boolean
   /** the largest id whose bytes left */
   lastPublished: string
   /** codes of the answers that the process has got from this device, by the command that they name */
   readonly answers: Map<string, string[]>
+  /** as of the last commit */
+  lastOnlineAt: number | null
+  lastOfflineAt: number | null
+  /** the process in which its newest session began */
+  sessionIn: number
 }
 
 /** A command may go from one state to another for these reasons, and no others. */
 const table: Readonly<Record<string, { readonly reasons: RegExp; readonly only?: 'instant' | 'cached' }>> = {
   'new created': { reasons: /^accepted$/ },
   'new failed': { reasons: /^(inactive|offline|queueFull)$/ },
-  'created cancelled': { reasons: /^cancel$/ },
+  'created cancelled': { reasons: /^(cancel|device deleted)$/ },
   'created expired': { reasons: /^pendingTtl$/, only: 'cached' },
   'created sent': { reasons: /^sent$/ },
   'created failed': { reasons: /^(offline|timeout)$/, only: 'instant' },
   'sent created': { reasons: /^unsent: (sessionGone|late)$/, only: 'cached' },
   'sent succeeded': { reasons: /^reply$/ },
-  'sent failed': { reasons: /^(reply|unsent: tooLarge)$/ },
+  'sent failed': { reasons: /^(reply|unsent: (tooLarge|codec|unsupported)|device deleted)$/ },
   'sent failed instant': { reasons: /^unsent: (sessionGone|late)$/, only: 'instant' },
   'sent timedOut': { reasons: /^timeout$/ },
 }
@@ -77,14 +93,20 @@ export interface Circumstances {
   readonly process: number
   /** when the store last failed on purpose, on the world's own time */
   readonly faultAt: number
+  /** a session has the command and has not written it, or has given it back and that is on its way */
+  isUnwritten(commandId: string): boolean
 }
 
 export class Ledger {
   readonly #world: World
   readonly #logs = new Map<number, Log>()
   readonly byTag = new Map<number, Entry>()
+  /** what settled before this instant may have been purged; a clock that is set back later brings it not back */
+  purgedBefore = 0
   /** of the last batch */
   #lastAt = 0
+  /** batches so far */
+  #commits = 0
   /** by node: each counts for itself */
   readonly #largestIds = new Map<number, string>()
 
@@ -96,8 +118,16 @@ export class Ledger {
         length: 0,
         sessions: 0,
         commands: new Map(),
+        disabled: false,
+        deleted: false,
+        barredIn: 0,
+        activeAt: null,
+        proven: false,
         lastPublished: '',
         answers: new Map(),
+        lastOnlineAt: null,
+        lastOfflineAt: null,
+        sessionIn: 0,
       })
   }
 
@@ -128,6 +158,13 @@ export class Ledger {
     return state === State.created ? entry.expireAt : null
   }
 
+  /** A purge begins: of what settled before `before`, at `now`. */
+  purging(before: number, now: number): void {
+    if (before > now - this.#world.faults.retentionMs)
+      this.broken(1, null, `what settled before ${before} is purged at ${now}`)
+    this.purgedBefore = Math.max(this.purgedBefore, before)
+  }
+
   /** A process of this node starts, and the store says up to where its ids are used. */
   idsUsed(node: number, until: string | null): void {
     const largest = this.#largestIds.get(node) ?? ''
@@ -139,6 +176,7 @@ export class Ledger {
   /** A batch has become durable, `stale` devices left out. */
   committed(batch: Batch, stale: readonly number[], circumstances: Circumstances): void {
     const written = batch.changes.filter(change => !stale.includes(change.queue.deviceId))
+    this.#commits += 1
     this.#checkGrowth(batch, written)
     for (const change of written) this.#apply(change, batch.now, circumstances)
   }
@@ -157,6 +195,7 @@ export class Ledger {
 
   #apply(change: DeviceChange, now: number, circumstances: Circumstances): void {
     const log = this.log(change.queue.deviceId)
+    if (log.deleted) this.broken(36, log.deviceId, 'what was deleted changes')
     for (const event of change.events) {
       if (event.seq !== log.length + 1) this.broken(13, log.deviceId, `event ${event.seq} follows event ${log.length}`)
       log.length = event.seq
@@ -169,6 +208,35 @@ export class Ledger {
       if (event.commandId !== null) this.#fold(log, event, event.commandId, change, circumstances)
     }
     this.#compareRows(log, change)
+    this.#compareDevice(log, change)
+    const { sessionNo, lastOnlineAt, lastOfflineAt } = change.queue
+    if (sessionNo > log.sessions) log.sessionIn = circumstances.process
+    Object.assign(log, { sessions: sessionNo, lastOnlineAt, lastOfflineAt })
+  }
+
+  /** What is on record of the device itself. */
+  #compareDevice(log: Log, { queue, events }: DeviceChange): void {
+    const switched = events.findLast(({ reason }) => reason === 'disabled' || reason === 'enabled')
+    const isDisabled = switched === undefined ? log.disabled : switched.reason === 'disabled'
+    if (queue.disabled !== isDisabled)
+      this.broken(
+        33,
+        log.deviceId,
+        `is on record as ${queue.disabled ? 'disabled' : 'enabled'}, its events say otherwise`,
+      )
+    if (queue.deleted !== events.some(({ reason }) => reason === 'deleted'))
+      this.broken(36, log.deviceId, 'its last event and its deletion do not go together')
+    if (queue.activeAt !== null && !log.proven)
+      this.broken(37, log.deviceId, 'is active and never showed a secret of its own')
+    if (log.activeAt !== null && queue.activeAt !== log.activeAt)
+      this.broken(37, log.deviceId, `is active since ${queue.activeAt}, and was since ${log.activeAt}`)
+    if ((queue.disabled && !log.disabled) || queue.deleted) log.barredIn = this.#commits
+    log.disabled = queue.disabled
+    log.deleted = queue.deleted
+    log.activeAt = queue.activeAt
+    if (!log.deleted) return
+    for (const { id, state } of log.commands.values())
+      if (!isFinal(state)) this.broken(36, log.deviceId, `${id} is ${stateName[state]}, and its device is deleted`)
   }
 
   #fold(log: Log, event: QueueEvent, id: string, change: DeviceChange, circumstances: Circumstances): void {
@@ -187,6 +255,7 @@ export class Ledger {
       this.broken(invariant, log.deviceId, `${id} is ${stateName[entry.state]} and goes from ${from}`)
     }
     this.#checkMove(log, entry, event, from)
+    this.#checkActive(log, entry, event, change)
     this.#checkTime(log, entry, event, circumstances)
     this.#move(log, entry, event, circumstances)
   }
@@ -219,9 +288,11 @@ export class Ledger {
       sentSession: null,
       published: 0,
       unsent: false,
+      guessed: false,
       code: null,
       events: 0,
       sentIn: null,
+      settledIn: 0,
     }
     if (this.byTag.has(entry.tag)) this.broken(17, log.deviceId, `the call with tag ${entry.tag} is on record twice`)
     this.byTag.set(entry.tag, entry)
@@ -261,6 +332,14 @@ export class Ledger {
     }
   }
 
+  /** An instant command is taken for an active device only, and is not refused to one. */
+  #checkActive(log: Log, entry: Entry, { reason }: QueueEvent, { queue }: DeviceChange): void {
+    if (reason === 'inactive' && log.activeAt !== null)
+      this.broken(37, log.deviceId, `${entry.id} fails, and the device is active since ${log.activeAt}`)
+    if (reason === 'accepted' && entry.instant && queue.activeAt === null)
+      this.broken(37, log.deviceId, `${entry.id} is instant, and the device was never active`)
+  }
+
   #checkTime(log: Log, entry: Entry, { to, from, at, reason }: QueueEvent, circumstances: Circumstances): void {
     const wrong = (what: string): void => this.broken(6, log.deviceId, `${entry.id} ${what} at ${at}`)
     if (reason === 'pendingTtl' && at < entry.expireAt) wrong(`expires before ${entry.expireAt}`)
@@ -274,7 +353,9 @@ export class Ledger {
     const { stoppedAt, process, faultAt } = circumstances
     // A process that lives on, with a store that works, knows what it did not hand over.
     const isKnown = entry.sentIn?.process === process && faultAt < entry.sentIn.worldNow
-    if (reason === 'timeout' && from === State.sent && entry.published === 0 && isKnown)
+    if (reason === 'timeout' && from === State.sent && entry.published === 0 && circumstances.isUnwritten(entry.id))
+      this.#world.count('GAP: what a session holds is called timed out')
+    else if (reason === 'timeout' && from === State.sent && entry.published === 0 && isKnown)
       this.broken(7, log.deviceId, `${entry.id} times out, and its bytes never left`)
     if (to === State.sent && stoppedAt !== null && at > stoppedAt)
       this.broken(23, log.deviceId, `${entry.id} is sent at ${at}, the stop was at ${stoppedAt}`)
@@ -292,11 +373,12 @@ export class Ledger {
     entry.state = event.to
     entry.history.push({ from: event.seq, state: event.to })
     entry.settledAt = isFinal(event.to) ? event.at : null
+    entry.settledIn = isFinal(event.to) ? this.#commits : 0
     if (event.to === State.sent) {
       entry.deadlineAt = entry.instant ? entry.expireAt : event.at + entry.timeoutS * 1_000
       entry.sentUntil = entry.deadlineAt
       entry.sentSession = log.sessions
-      entry.sentIn = { process, worldNow: this.#world.now }
+      entry.sentIn = { process, worldNow: this.#world.now, commit: this.#commits }
     }
     if (event.reason.startsWith('unsent')) {
       entry.unsent = true
@@ -330,7 +412,6 @@ export class Ledger {
       if (isAnswered && !codes.some(isSuccess))
         this.broken(18, log.deviceId, `${command.id} succeeded, the device answered ${codes.join(', ') || 'nothing'}`)
     }
-    log.sessions = change.queue.sessionNo
     const { length } = log
     if (change.queue.eventSeq !== length)
       this.broken(13, log.deviceId, `the device counts ${change.queue.eventSeq} events, there are ${length}`)

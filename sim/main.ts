@@ -11,7 +11,7 @@ promise of docs/states.md as it goes. Each seed is run twice and must give the s
 
   --seed N    one world (default: 1)
   --seeds K   K worlds, from --from on (default 1)
-  --steps M   steps with faults (default 600); the quiet part after them takes as many as it needs
+  --steps M   steps with faults (default 1000); the quiet part after them takes as many as it needs
   --store     memory (default) or sqlite
   --trace     print the whole record of a single seed
   --once      run each seed only once
@@ -25,7 +25,7 @@ async function main(): Promise<number> {
       seed: { type: 'string', default: '1' },
       seeds: { type: 'string' },
       from: { type: 'string', default: '1' },
-      steps: { type: 'string', default: '600' },
+      steps: { type: 'string', default: '1000' },
       store: { type: 'string', default: 'memory' },
       trace: { type: 'boolean', default: false },
       once: { type: 'boolean', default: false },

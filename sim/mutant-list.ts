@@ -2,15 +2,19 @@
 // Data only. That each still fits the source is test/mutants.test.ts; how they are tried is mutants.ts.
 
 import type { Mutant } from './mutant.ts'
-import { engine, memory, session, sqlite, sqliteStatements } from './mutants-around.ts'
+import { batch, engine, memory, sqlite, sqliteStatements } from './mutants-around.ts'
 import { ids, rules } from './mutants-of-rules.ts'
+import { gateway, members, session } from './mutants-of-sessions.ts'
 
 export const mutants: readonly Mutant[] = [
   ...rules,
   ...ids,
   ...engine,
+  ...batch,
   ...memory,
   ...sqliteStatements,
   ...sqlite,
   ...session,
+  ...members,
+  ...gateway,
 ]

@@ -1,4 +1,4 @@
-// Faults around the core: the engine, the stores, a device's session. Data only.
+// Faults around the core: the engine and the stores. Data only.
 
 import { of } from './mutant.ts'
 
@@ -20,12 +20,6 @@ export const engine = of('src/engine.ts', [
     find: "if (this.#stopping) return { ok: true, command, settlement: Promise.resolve({ type: 'stopping', command }) }\n",
     replace: '',
     breaks: 'a caller whose command is committed while the server stops gets no answer',
-  },
-  {
-    name: 'old-disconnect-cuts-the-new-link',
-    find: 'if (this.#links.get(deviceId)?.session === session) this.#links.delete(deviceId)',
-    replace: 'this.#links.delete(deviceId)',
-    breaks: 'a device that reconnected gets nothing, because its old connection was noticed to be dead',
   },
   {
     name: 'read-without-settling',
@@ -110,10 +104,16 @@ export const engine = of('src/engine.ts', [
     breaks: 'the queue is poured into a connection that is dead',
   },
   {
-    name: 'not-after-ignored',
-    find: "else if (this.#options.clock.now() >= notAfter) reason = 'late'\n",
-    replace: '',
-    breaks: 'a command whose time was over while it was committed reaches the device',
+    name: 'evicted-link-kept',
+    find: '    this.#links.delete(deviceId)\n    here.link.evicted(why)\n',
+    replace: '    here.link.evicted(why)\n',
+    breaks: 'a device that was disabled counts as online',
+  },
+  {
+    name: 'evicted-link-not-told',
+    find: '    this.#links.delete(deviceId)\n    here.link.evicted(why)\n',
+    replace: '    this.#links.delete(deviceId)\n',
+    breaks: 'the connection of a disabled device stays open',
   },
   {
     name: 'unsent-dropped',
@@ -177,7 +177,28 @@ export const engine = of('src/engine.ts', [
   },
 ])
 
+export const batch = of('src/batch.ts', [
+  {
+    name: 'evicted-last',
+    find: "effects.filter(({ type }) => type === 'evict'),\n  ...effects.filter(({ type }) => type !== 'evict'),",
+    replace: 'effects,',
+    breaks: 'a command leaves for a device that is on record as disabled',
+  },
+])
+
 export const memory = of('src/store/memory.ts', [
+  {
+    name: 'memory-disabled-not-written',
+    find: 'if (entry.row.disabled !== disabled) entry.row = keep({ ...entry.row, disabled })',
+    replace: '',
+    breaks: 'a device that was disabled comes back at once',
+  },
+  {
+    name: 'memory-records-go-with-the-device',
+    find: '    this.#devices.delete(id)\n',
+    replace: '    this.#devices.delete(id)\n    this.#recorded.delete(id)\n',
+    breaks: 'what a deleted device was sent cannot be looked up any more',
+  },
   {
     name: 'memory-version-guard',
     find: 'if (entry?.queue.version === change.queue.version) staged.push',
@@ -287,6 +308,18 @@ export const sqlite = of(
       breaks: 'an answer cannot be stored while another command waits',
     },
     {
+      name: 'sqlite-disabled-not-written',
+      find: 'queue.disabled ? 1 : 0,',
+      replace: '0,',
+      breaks: 'a device that was disabled comes back at once',
+    },
+    {
+      name: 'sqlite-deleted-stays',
+      find: '    this.#sql.deleteDevice.run(deviceId)\n',
+      replace: '',
+      breaks: 'a deleted device logs in as before',
+    },
+    {
       name: 'sqlite-deadlines-not-due',
       find: 'const instants = [expiring.at, awaited.at]',
       replace: 'const instants = [expiring.at]',
@@ -307,42 +340,3 @@ export const sqlite = of(
   ],
   'sqlite',
 )
-
-export const session = of('src/mqtt/session.ts', [
-  {
-    name: 'not-heard-again',
-    find: '    this.#suspect = false\n    const close',
-    replace: '    const close',
-    breaks: 'a device that was silent once gets nothing until it reconnects',
-  },
-  {
-    name: 'silence-not-noticed',
-    find: 'this.#silent = true\n',
-    replace: '',
-    breaks: 'the queue is poured, a command per timeout, into a connection that is dead',
-  },
-  {
-    name: 'suspect-ignored-by-the-session',
-    find: 'this.#suspect = this.#silent',
-    replace: 'this.#suspect = false',
-    breaks: 'the queue is poured into a connection that is dead',
-  },
-  {
-    name: 'ready-not-told',
-    find: "if (ready && !this.#wasReady) this.#inputs.push({ input: { type: 'ready' }, uplink: null })",
-    replace: '',
-    breaks: 'a device comes back and what was kept for it is not sent',
-  },
-  {
-    name: 'ready-told-once',
-    find: 'this.#wasReady = ready\n',
-    replace: 'this.#wasReady ||= ready\n',
-    breaks: 'a device whose window was full gets nothing any more',
-  },
-  {
-    name: 'acknowledged-before-commit',
-    find: 'return this.#queue(acks, false)',
-    replace: 'return this.#queue(acks, true)',
-    breaks: "a device's answer is acknowledged and lost in a crash",
-  },
-])

@@ -238,6 +238,42 @@ export const rules = of('src/core/queue.ts', [
     breaks: 'the caller of an instant command is answered later than the timeout that it gave',
   },
   {
+    name: 'disabled-device-let-in',
+    find: "if (step.device.disabled) return refuse(errors.denied, 'the device is disabled')",
+    replace: '',
+    breaks: 'a device that was disabled while it logged in is connected all the same',
+  },
+  {
+    name: 'disable-does-not-evict',
+    find: "step.effects.push({ type: 'evict', why: 'disabled', session: step.device.sessionNo })",
+    replace: '',
+    breaks: 'a device that was disabled stays connected until it goes by itself',
+  },
+  {
+    name: 'instants-survive-disabling',
+    find: "if (changed) deviceEvent(step, by, 'disabled')\n  failInstants(step)\n",
+    replace: "if (changed) deviceEvent(step, by, 'disabled')\n",
+    breaks: 'the caller of an instant command waits for a device that was disabled',
+  },
+  {
+    name: 'activates-ignored',
+    find: '(input.activates ? now : null)',
+    replace: 'now',
+    breaks: 'a device that has no secret yet passes for active, and its instant commands time out',
+  },
+  {
+    name: 'delete-leaves-created',
+    find: "const cancelled = created.map(command => step.move(command, State.cancelled, by, 'device deleted', { code }))",
+    replace: 'const cancelled = created.filter(() => false)',
+    breaks: 'the caller of a command for a deleted device hangs',
+  },
+  {
+    name: 'delete-leaves-sent',
+    find: 'const failed = sent === undefined ? null :',
+    replace: 'const failed = sent === undefined || isInstant(sent) ? null :',
+    breaks: 'the caller of a command that was sent to a deleted device hangs',
+  },
+  {
     name: 'not-after-ignores-expiry',
     find: 'const notAfter = Math.min(deadlineAt, head.expireAt)',
     replace: 'const notAfter = deadlineAt',

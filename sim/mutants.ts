@@ -19,7 +19,7 @@ the same seeds. Exit 0 where every fault was found, 1 where one was not or the c
   --only NAME  only this fault; may be given several times
   --seeds K    worlds that a fault is given at most (default 300)
   --from N     the first of them (default 1)
-  --steps M    steps with faults in each world (default 600)
+  --steps M    steps with faults in each world (default 1000)
   --jobs J     copies that run at the same time (default 2)
   --details    say below each line what the simulator said, and what somebody would suffer
   --list       only list the faults
@@ -57,7 +57,7 @@ function readOptions(args: readonly string[]): Options | null {
       only: { type: 'string', multiple: true, default: [] },
       seeds: { type: 'string', default: '300' },
       from: { type: 'string', default: '1' },
-      steps: { type: 'string', default: '600' },
+      steps: { type: 'string', default: '1000' },
       jobs: { type: 'string', default: '2' },
       details: { type: 'boolean', default: false },
       list: { type: 'boolean', default: false },

@@ -2,14 +2,21 @@
 
 import type { Clock, Timers } from '../src/clock.ts'
 import { State } from '../src/core/command.ts'
+import { errors, type Refusal } from '../src/core/errors.ts'
 import { Ids } from '../src/core/ids.ts'
-import { Engine } from '../src/engine.ts'
-import type { DeviceKeys } from '../src/mqtt/topics.ts'
-import type { Batch, Store } from '../src/store/store.ts'
+import { Engine, type Log } from '../src/engine.ts'
+import { Fleet } from '../src/fleet/fleet.ts'
+import type { Batch, DeviceMove, Store } from '../src/store/store.ts'
+import { Requests } from '../src/uplink/requests.ts'
+import { Saver } from '../src/uplink/saver.ts'
+import type { DeviceKeys, Notice } from '../src/uplink/topics.ts'
 import type { Checks } from './checks.ts'
+import { SimCodecs } from './codecs.ts'
 import { ServerConnection } from './connection.ts'
+import { type Kin, secrets } from './fleet.ts'
 import { type CrashPoint, type FaultsDue, type Gated, gate, never, StoreFault } from './gate.ts'
 import type { Ledger } from './ledger.ts'
+import type { Beside } from './line.ts'
 import type { Wire } from './wire.ts'
 import type { World } from './world.ts'
 
@@ -60,7 +67,7 @@ export interface Disk {
 }
 
 /** One start of the process, to its end. */
-export class Incarnation implements Gated {
+export class Incarnation implements Gated, Beside {
   readonly number: number
   alive = true
   started = false
@@ -71,8 +78,14 @@ export class Incarnation implements Gated {
   readonly world: World
   readonly checks: Checks
   readonly clock: ProcessClock
-  readonly store: ReturnType<typeof gate>
+  readonly ledger: Ledger
+  readonly store: Store
   readonly engine: Engine
+  readonly fleet: Fleet
+  readonly requests: Requests
+  readonly codecs: SimCodecs
+  /** for what devices do wrong, which is no fault of the process */
+  readonly deviceLog: Log
   readonly connections = new Set<ServerConnection>()
   readonly #host: Host
   readonly #blamed = new Set<StoreFault>()
@@ -92,16 +105,20 @@ export class Incarnation implements Gated {
     this.#host = host
     this.world = world
     this.checks = checks
+    this.ledger = host.ledger
     this.clock = new ProcessClock(world, this, node.clockFloor)
     this.store = gate(store, world, this, faultsDue, () => {
       host.faultAt = world.now
     })
     const bug = (fields: object, message: string): void => this.unexpected(Reflect.get(fields, 'err'), message)
+    const quiet = (): void => undefined
+    const log = { info: quiet, warn: bug, error: bug }
+    const defer = (run: () => void): void => this.#defer(run)
     this.engine = new Engine({
       store: this.store,
       clock: this.clock,
       ids: new Ids(nodeNo, node.lastCommandId),
-      log: { info: () => undefined, warn: bug, error: bug },
+      log,
       observer: {
         batch: inputs => world.count(inputs > 1 ? 'batch of many' : 'batch of one'),
         transition: () => undefined,
@@ -110,8 +127,29 @@ export class Incarnation implements Gated {
       },
       queueCap: world.faults.queueCap,
       retentionMs: world.faults.retentionMs,
-      defer: run => this.#defer(run),
+      defer,
     })
+    this.deviceLog = { info: quiet, warn: quiet, error: bug }
+    this.fleet = new Fleet(this.store, secrets)
+    this.codecs = new SimCodecs(world, this)
+    const saver = new Saver({ store: this.store, log, defer })
+    const randomBytes = (count: number): Uint8Array =>
+      Uint8Array.from({ length: count }, () => world.random.int(0, 255))
+    const desk = { fleet: this.fleet, store: this.store, saver, clock: this.clock, log, randomBytes }
+    this.requests = new Requests(desk)
+  }
+
+  kin(of: DeviceKeys | number): Kin | null {
+    return this.#host.kin(of)
+  }
+
+  wasBehind(deviceId: number, gateway: number, since: number): boolean {
+    return this.#host.wasBehind(deviceId, gateway, since)
+  }
+
+  /** Tells the gateway with this id, if it is connected, what became of a device behind it. */
+  notify(gatewayId: number, notice: Notice, of: DeviceKeys): void {
+    for (const each of this.connections) if (each.isOpen && each.deviceId === gatewayId) each.notify(notice, of)
   }
 
   #defer(run: () => void): void {
@@ -122,6 +160,11 @@ export class Incarnation implements Gated {
       this.inFlight -= 1
       run()
     })
+  }
+
+  /** Something comes from a device, or goes to it: the moment to do something to it that the same batch will decide on. */
+  moment(deviceId: number): void {
+    for (const told of this.#host.onMoment) told(deviceId)
   }
 
   /** A device is about to be let in. */
@@ -160,6 +203,10 @@ export class Incarnation implements Gated {
     this.noteAway()
   }
 
+  onPurge(before: number): void {
+    this.#host.ledger.purging(before, this.clock.now())
+  }
+
   onCommitting(batch: Batch): void {
     this.noteAway()
     if (this.world.calm) return
@@ -171,7 +218,7 @@ export class Incarnation implements Gated {
   #loseMeanwhile(deviceId: number): void {
     const { random } = this.world
     if (!random.chance(LOST_MEANWHILE)) return
-    const link = [...this.connections].find(each => each.deviceId === deviceId && each.isOpen)
+    const link = [...this.connections].find(each => each.isOpen && each.line.carries(deviceId))
     if (link === undefined) return
     this.world.count('fault connection lost during a commit')
     this.world.after(random.int(0, 5), 'net', () => link.lost())
@@ -180,8 +227,7 @@ export class Incarnation implements Gated {
   /** Notes who is away now: an instant command may only fail as offline where that was so while its batch was made. */
   noteAway(): void {
     for (const deviceId of this.#host.deviceIds)
-      if (!this.engine.isOnline(deviceId) || this.#host.disabled.has(deviceId))
-        this.#host.awayAt.set(deviceId, this.world.steps)
+      if (!this.engine.isOnline(deviceId)) this.#host.awayAt.set(deviceId, this.world.steps)
   }
 
   onCommitted(batch: Batch, stale: readonly number[], old: readonly number[]): void {
@@ -193,12 +239,23 @@ export class Incarnation implements Gated {
           'what was decided on an old picture of the device is written over the new one',
         )
     if (stale.length > 0) this.world.count('stale device', stale.length)
+    for (const { queue } of batch.changes)
+      if (queue.deleted && !stale.includes(queue.deviceId)) this.#host.isGone(queue.deviceId)
+    // Whoever is disabled in the middle of a batch counts as away in it.
+    for (const { queue, events } of batch.changes)
+      if (queue.disabled || events.some(({ reason }) => reason === 'disabled'))
+        this.#host.awayAt.set(queue.deviceId, this.world.steps)
     this.#host.ledger.committed(batch, stale, {
       wasAway: deviceId => (this.#host.awayAt.get(deviceId) ?? -1) >= this.#loadedAt,
       stoppedAt: this.stoppedAt,
       process: this.number,
       faultAt: this.#host.faultAt,
+      isUnwritten: commandId => [...this.connections].some(({ line }) => line.keeps(commandId)),
     })
+  }
+
+  onMoved(moves: readonly DeviceMove[]): void {
+    this.#host.moved(moves)
   }
 }
 
@@ -213,10 +270,15 @@ export class Host {
   /** when a call to the store last hung for long */
   stuckAt = Number.NEGATIVE_INFINITY
   readonly faultsDue: FaultsDue = new Map()
-  readonly disabled = new Set<number>()
   readonly awayAt = new Map<number, number>()
+  /** who is behind whom, by number */
+  readonly topology = new Map<number, number>()
+  /** the step in which a device last left a gateway, by both numbers */
+  readonly #leftAt = new Map<string, number>()
   /** told when a device logs in, so that somebody may call at that moment */
   readonly onLogin: ((deviceId: number) => void)[] = []
+  /** told when something passes between a device and the engine */
+  readonly onMoment: ((deviceId: number) => void)[] = []
   /** told when queues are loaded, so that somebody may write before they are committed */
   readonly onLoad: ((deviceIds: readonly number[]) => void)[] = []
   /** told when a process is gone, so that nobody waits for it */
@@ -224,6 +286,7 @@ export class Host {
   /** calls of callers that are in flight */
   calls = 0
   readonly #wires = new Set<Wire>()
+  readonly #kin = new Map<number | string, Kin>()
   readonly #disk: Disk
   #store: Store
   #callsDone: (() => void)[] = []
@@ -232,10 +295,15 @@ export class Host {
     readonly world: World,
     readonly ledger: Ledger,
     readonly checks: Checks,
-    readonly deviceIds: readonly number[],
+    readonly family: readonly Kin[],
     disk: Disk,
     store: Store,
   ) {
+    for (const kin of family) {
+      this.#kin.set(kin.id, kin)
+      this.#kin.set(nameOf(kin.keys), kin)
+      this.#kin.set(kin.assetId, kin)
+    }
     this.#disk = disk
     this.#store = store
   }
@@ -243,6 +311,42 @@ export class Host {
   /** The store itself, for looking at what is durable and for what other parts of the product write. */
   get store(): Store {
     return this.#store
+  }
+
+  /** Whoever has this number, or these keys. */
+  kin(of: DeviceKeys | number): Kin | null {
+    return this.#kin.get(typeof of === 'number' ? of : nameOf(of)) ?? null
+  }
+
+  get deviceIds(): readonly number[] {
+    return this.family.map(({ id }) => id)
+  }
+
+  /** A device is on record as deleted: those behind it are free. */
+  isGone(deviceId: number): void {
+    this.#leaves(deviceId)
+    for (const [of, gateway] of this.topology) if (gateway === deviceId) this.#leaves(of)
+  }
+
+  #leaves(deviceId: number): void {
+    this.#leftAt.set(`${deviceId} ${this.topology.get(deviceId)}`, this.world.steps)
+    this.topology.delete(deviceId)
+  }
+
+  /** Devices have come behind gateways, or left them. */
+  moved(moves: readonly DeviceMove[]): void {
+    for (const { assetId, to } of moves) {
+      const of = this.#kin.get(assetId)?.id ?? 0
+      const gateway = this.#kin.get(to ?? '')?.id
+      this.world.note(of, gateway === undefined ? 'leaves its gateway' : `is behind gateway ${gateway} now`)
+      this.#leaves(of)
+      if (gateway !== undefined) this.topology.set(of, gateway)
+    }
+  }
+
+  /** At some moment since this step the device was behind the gateway. */
+  wasBehind(deviceId: number, gateway: number, since: number): boolean {
+    return this.topology.get(deviceId) === gateway || (this.#leftAt.get(`${deviceId} ${gateway}`) ?? -1) >= since
   }
 
   async boot(): Promise<void> {
@@ -256,18 +360,18 @@ export class Host {
     world.count(`start${steps}`)
     world.processNow = () => process.clock.now()
     this.checks.started()
-    await this.checks.compareStore(this.#store, process.clock.now())
+    await this.checks.compareStore(this.#store)
     await process.engine.start()
     process.started = true
     this.current = process
   }
 
   /** A device opens a connection; null: nobody listens. */
-  accept(wire: Wire, deviceId: number, keys: DeviceKeys): boolean {
+  accept(wire: Wire, deviceId: number): boolean {
     const process = this.current
     if (process === null || !process.alive || process.stopping) return false
     this.#wires.add(wire)
-    process.connections.add(new ServerConnection(process, wire, deviceId, keys))
+    process.connections.add(new ServerConnection(process, wire, deviceId))
     return true
   }
 
@@ -347,6 +451,30 @@ export class Host {
     return new Promise(resolve => this.#callsDone.push(resolve))
   }
 
+  /** Somebody who is no caller asks something of the process, if one runs; `done` where it was done. */
+  ask<A extends { readonly ok: true }>(
+    deviceId: number,
+    what: string,
+    run: (process: Incarnation) => Promise<A | Refusal>,
+    done: (answer: A) => void,
+  ): void {
+    const { world } = this
+    const process = this.current
+    if (process === null || !process.alive || process.stopping) return
+    world.note(deviceId, `is asked for: ${what}`)
+    this.callBegins()
+    const ended = (answer: A | Refusal): void => {
+      if (!process.alive) return
+      world.note(deviceId, `${what}: ${answer.ok ? 'done' : `refused ${answer.code}`}`)
+      world.count(`${what} ${answer.ok ? 'done' : `refused ${answer.code}`}`)
+      if (answer.ok) done(answer)
+      else if (answer.code === errors.notFound.code && !this.ledger.log(deviceId).deleted)
+        this.ledger.broken(1, deviceId, 'is not found, and was never deleted')
+      this.callEnds()
+    }
+    run(process).then(ended, (error: unknown) => process.unexpected(error, 'a call rejects'))
+  }
+
   callBegins(): void {
     this.calls += 1
   }
@@ -363,17 +491,21 @@ export class Host {
     process.noteAway()
     if (process.inFlight > 0 || this.world.processIsDue) return
     const { world, faultAt } = this
+    const ready = new Set<number>()
+    const now = process.clock.now()
+    for (const { line } of process.connections) line.atRest(now, ready)
     this.checks.atRest({
-      now: process.clock.now(),
+      now,
       stopping: process.stopping,
       faultAt,
       faultMarginMs: this.stuckAt >= faultAt - STUCK_MARGIN_MS ? STUCK_MARGIN_MS : MARGIN_MS,
       worldNow: world.now,
+      process: process.number,
       isOnline: deviceId => process.engine.isOnline(deviceId),
-      isReady: deviceId =>
-        !this.disabled.has(deviceId) &&
-        [...process.connections].some(link => link.deviceId === deviceId && link.isOpen && link.presence().ready),
+      isReady: deviceId => ready.has(deviceId),
     })
     process.crashAt('at rest')
   }
 }
+
+const nameOf = ({ productKey, deviceKey }: DeviceKeys): string => `${productKey}/${deviceKey}`

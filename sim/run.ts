@@ -6,19 +6,23 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { makeId } from '../src/core/command.ts'
 import { ID_AHEAD_MAX_MS } from '../src/core/limits.ts'
+import { Fleet } from '../src/fleet/fleet.ts'
 import { openMemory } from '../src/store/memory.ts'
 import { openSqlite } from '../src/store/sqlite.ts'
-import type { DeviceRow, FleetRows, Store } from '../src/store/store.ts'
+import type { Store } from '../src/store/store.ts'
 import { Caller } from './callers.ts'
 import { Checks } from './checks.ts'
-import { SimDevice, type Surroundings } from './devices.ts'
+import { SimDevice } from './devices.ts'
 import { describeFaults, drawFaults, type Strike } from './faults.ts'
+import { type Draft, drawDevices, firstFile, isGateway, isRaw, type Kin, secrets } from './fleet.ts'
 import { crashPoints } from './gate.ts'
 import { History } from './history.ts'
 import { invariants } from './invariants.ts'
 import { Ledger } from './ledger.ts'
+import { Operator } from './operator.ts'
 import { type Disk, Host } from './process.ts'
 import { Random } from './random.ts'
+import type { Surroundings, Unit } from './units.ts'
 import { type Failure, World } from './world.ts'
 
 export interface RunOptions {
@@ -118,61 +122,49 @@ function sqliteDisk(): RemovableDisk {
 
 interface Sim extends Surroundings {
   readonly devices: readonly SimDevice[]
-  readonly rows: DeviceRow[]
+  readonly operator: Operator
   readonly disk: Disk
 }
-
-const deviceRow = (n: number): DeviceRow => ({
-  assetId: `asset${n}`,
-  orgId: 'o1',
-  productKey: 'pk',
-  deviceKey: `dk${n}`,
-  secret: 'sealed',
-  nameJson: '{"defaultValue":"device","i18nValue":{}}',
-  timezone: '+00:00',
-  disabled: false,
-  gatewayAssetId: null,
-})
-
-const fleetOf = (devices: readonly DeviceRow[]): FleetRows => ({
-  organizations: [{ orgId: 'o1', name: 'One' }],
-  applications: [],
-  models: [],
-  products: [{ productKey: 'pk', orgId: 'o1', secret: 'sealed', modelId: null, json: '{}' }],
-  devices,
-})
 
 async function build(world: World, disk: Disk): Promise<Sim> {
   const { random } = world
   const store = disk.open()
-  const rows = Array.from({ length: random.int(3, 8) }, (_, i) => deviceRow(i + 1))
-  await store.applyFleet(fleetOf(rows), world.now)
-  const ids = await Promise.all(rows.map(async ({ assetId }) => numberOf(store, assetId)))
+  const drafts = drawDevices(random, world.faults.gateways)
+  await new Fleet(store, secrets).apply(firstFile(drafts), world.now)
+  const family = await Promise.all(drafts.map(draft => kinOf(store, draft)))
+  const ids = family.map(({ id }) => id)
   const ledger = new Ledger(world, ids)
   const history = new History(world, ledger)
   const checks = new Checks(world, ledger, history)
-  const host = new Host(world, ledger, checks, ids, disk, store)
-  const around = { world, host, ledger, checks }
-  const devices = ids.map((id, i) => {
-    const { productKey = '', deviceKey = '' } = rows[i] ?? {}
-    return new SimDevice(around, id, { productKey, deviceKey })
-  })
+  const host = new Host(world, ledger, checks, family, disk, store)
+  const around = { world, host, ledger, checks, units: new Map<number, Unit>() }
+  const devices = family.map(kin => new SimDevice(around, kin))
+  host.moved(
+    drafts.filter(({ gateway }) => gateway !== null).map(({ assetId, gateway: to }) => ({ assetId, from: null, to })),
+  )
+  for (const [of, gateway] of host.topology) wire(around, devices, of, gateway)
+  const operator = new Operator(around)
   const tags = { next: 0 }
   for (let i = random.int(2, 5); i > 0; i -= 1) new Caller(around, history, ids, tags)
   // An earlier run may have given ids faster than time passes.
   const aheadMs = random.pick([0, random.int(1, ID_AHEAD_MAX_MS - 100)])
   await store.commit({ node: 1, lastCommandId: makeId(world.now + aheadMs, 1, 0), now: world.now, changes: [] })
   await host.boot()
-  const sim = { ...around, devices, rows, disk }
+  const sim = { ...around, devices, operator, disk }
   strikeLater(sim)
-  if (world.faults.strikes['fleet edit'] > 0) host.onLoad.push(loaded => editMeanwhile(sim, loaded))
   return sim
 }
 
-async function numberOf(store: Store, assetId: string): Promise<number> {
+async function kinOf(store: Store, { assetId, keys }: Draft): Promise<Kin> {
   const device = await store.deviceByAsset(assetId)
   if (device === null) throw new Error(`${assetId} is not in the fleet`)
-  return device.id
+  return { id: device.id, assetId, keys, isGateway: isGateway(keys), raw: isRaw(keys) }
+}
+
+/** The device is behind this gateway from the beginning. */
+function wire({ units }: Surroundings, devices: readonly SimDevice[], of: number, gateway: number): void {
+  const [unit, home] = [units.get(of), devices.find(({ kin }) => kin.id === gateway)]
+  if (unit !== undefined && home !== undefined) unit.home = home
 }
 
 // --- with faults -----------------------------------------------------------------------------------------------------------
@@ -193,6 +185,7 @@ async function stepOnce(world: World, host: Host): Promise<boolean> {
 }
 
 const STRIKE_MAX_MS = 1_500
+const STALL_MAX_MS = 15_000
 const JUMP_MAX_MS = 3 * 3_600_000
 const JUST_BEFORE_MS = 10_000
 
@@ -207,7 +200,7 @@ function strikeLater(sim: Sim): void {
 }
 
 function strike(sim: Sim, what: Strike): void {
-  const { world, host, devices } = sim
+  const { world, host, devices, operator } = sim
   const { random } = world
   world.count(`fault ${what}`)
   const clients = devices.flatMap(device => device.open)
@@ -217,6 +210,9 @@ function strike(sim: Sim, what: Strike): void {
       break
     case 'drop':
       if (clients.length > 0) random.pick(clients).drop()
+      break
+    case 'stall':
+      if (clients.length > 0) random.pick(clients).stall(random.int(1_000, STALL_MAX_MS))
       break
     case 'crash':
       host.crashDue = random.pick(crashPoints)
@@ -228,7 +224,10 @@ function strike(sim: Sim, what: Strike): void {
       host.faultsDue.set('commit', random.int(1, 3))
       break
     case 'read fails':
-      host.faultsDue.set(random.pick(['load', 'bodies', 'due', 'nextDue', 'read', 'purge']), random.int(1, 3))
+      host.faultsDue.set(
+        random.pick(['load', 'bodies', 'due', 'nextDue', 'read', 'purge', 'save', 'move']),
+        random.int(1, 3),
+      )
       break
     case 'clock jump': {
       const ms = random.pick([random.int(1_000, 60_000), random.int(1_000, 60_000), random.int(60_000, JUMP_MAX_MS)])
@@ -239,42 +238,17 @@ function strike(sim: Sim, what: Strike): void {
       break
     }
     case 'fleet edit':
-      edit(sim, random.int(0, devices.length - 1), renamed(world))
+      operator.edit(random.pick(host.family))
       break
     case 'disable':
-      edit(sim, random.int(0, devices.length - 1), row => ({ ...row, disabled: !row.disabled }))
+      operator.toggle(random.pick(host.family))
+      break
+    case 'delete':
+      operator.delete(random.pick(host.family))
+      break
+    case 'move':
+      operator.move(random.pick(host.family))
   }
-}
-
-/** Sooner or later between a load and its commit. */
-function editMeanwhile(sim: Sim, loaded: readonly number[]): void {
-  const { world } = sim
-  if (world.calm || !world.random.chance(EDIT_MEANWHILE)) return
-  const at = sim.devices.findIndex(({ id }) => loaded.includes(id))
-  world.after(world.random.int(0, 10), 'actor', () => edit(sim, at, renamed(world)))
-}
-const EDIT_MEANWHILE = 0.04
-
-const renamed =
-  (world: World) =>
-  (row: DeviceRow): DeviceRow => ({ ...row, nameJson: `{"defaultValue":"edited ${world.steps}","i18nValue":{}}` })
-
-/** Somebody else writes: the version of the device is raised under the engine. A device that is disabled is kicked, as the server does it. */
-function edit(sim: Sim, at: number, change: (row: DeviceRow) => DeviceRow): void {
-  const { world, host, rows, devices } = sim
-  const [before, device] = [rows[at], devices[at]]
-  if (host.current === null || before === undefined || device === undefined) return
-  const row = change(before)
-  rows[at] = row
-  world.note(device.id, row.disabled ? 'is edited, and disabled' : 'is edited')
-  // Whoever is disabled at one end of a batch counts as away in it.
-  host.awayAt.set(device.id, world.steps)
-  if (row.disabled) host.disabled.add(device.id)
-  else host.disabled.delete(device.id)
-  void host.store
-    .applyFleet(fleetOf([row]), world.now)
-    .catch((error: unknown) => sim.ledger.broken(20, device.id, `the fleet cannot be edited: ${String(error)}`))
-  if (row.disabled) for (const link of host.current.connections) if (link.deviceId === device.id) link.kick()
 }
 
 // --- without -----------------------------------------------------------------------------------------------------------
@@ -290,16 +264,27 @@ async function calm(world: World, sim: Sim): Promise<void> {
   host.crashDue = null
   host.faultsDue.clear()
   for (const device of devices) device.staysAway = world.random.chance(0.25)
-  const present = devices.filter(({ id, staysAway }) => !staysAway && !host.disabled.has(id))
   const isOpen = (id: number): boolean => ledger.inState(id, 1).length + ledger.inState(id, 4).length > 0
-  await until(world, host, () => host.current?.stopping === false && !present.some(({ id }) => isOpen(id)))
-  for (const { id } of present)
-    if (isOpen(id)) ledger.broken(21, id, 'is connected and ready, and its queue does not empty')
+  const waiting = (): number | undefined => devices.find(({ kin: { id } }) => isOpen(id) && isPresent(sim, id))?.kin.id
+  const asking = (): SimDevice | undefined => devices.find(({ isAsking }) => isAsking)
+  const isDone = (): boolean => waiting() === undefined && asking() === undefined
+  await until(world, host, () => host.current?.stopping === false && isDone())
+  const left = waiting()
+  if (asking() !== undefined) ledger.broken(34, asking()?.kin.id ?? null, 'asks, and is never answered')
+  if (left !== undefined) ledger.broken(21, left, 'is connected and ready, and its queue does not empty')
   for (const device of devices) device.staysAway = true
-  await until(world, host, () => host.calls === 0 && !devices.some(({ id }) => isOpen(id)))
+  await until(world, host, () => host.calls === 0 && !devices.some(({ kin }) => isOpen(kin.id)))
   if (host.calls > 0) ledger.broken(9, null, `${host.calls} calls were never answered`)
-  await checks.compareStore(host.store, host.current?.clock.now() ?? 0)
+  await checks.compareStore(host.store)
   checks.atEnd()
+}
+
+/** It comes, by itself or over its gateway, and nobody keeps it from coming. */
+function isPresent({ host, devices, ledger }: Sim, id: number): boolean {
+  const isBarred = (of: number): boolean => ledger.log(of).disabled || ledger.log(of).deleted
+  const over = host.topology.get(id) ?? id
+  const device = devices.find(({ kin }) => kin.id === over)
+  return device?.staysAway === false && !isBarred(over) && !isBarred(id)
 }
 
 async function until(world: World, host: Host, done: () => boolean): Promise<void> {

@@ -74,6 +74,11 @@ export class Wire {
     return isLate ? this.#world.random.int(1_000, LATE_NOTICE_MAX_MS) : this.#latency()
   }
 
+  /** Nothing arrives for a while, and then all of it. */
+  stall(ms: number): void {
+    for (const way of Object.values(this.#ways)) way.lastAt = Math.max(way.lastAt, this.#world.now + ms)
+  }
+
   /** Nothing arrives in this direction any more, and the sockets stay open. */
   mute(side: Side): void {
     this.#ways[side].dead = true

@@ -4,7 +4,7 @@
 import type { Faults } from './faults.ts'
 import type { Random } from './random.ts'
 
-/** An invariant that does not hold: docs/states.md numbers the first fifteen, checks.ts names all. */
+/** An invariant that does not hold: invariants.ts names them all. */
 export interface Failure {
   readonly invariant: number
   readonly name: string

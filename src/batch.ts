@@ -33,6 +33,15 @@ export function isChanged({ before, queue, rows, events }: Work<unknown>): boole
   return before.sessionNo !== queue.sessionNo || before.lastOfflineAt !== queue.lastOfflineAt
 }
 
+/**
+ * A connection ends before anything else is done: what an earlier input of the same batch was to send on it is then known not to have left, instead of
+ * leaving for a device that is on record as disabled or deleted.
+ */
+export const evictionsFirst = (effects: readonly Effect[]): Effect[] => [
+  ...effects.filter(({ type }) => type === 'evict'),
+  ...effects.filter(({ type }) => type !== 'evict'),
+]
+
 /** Several steps of one batch may touch a row: what counts for the store is where it was and where it ends. */
 export function toChange(work: Work<unknown>): DeviceChange {
   const inserts: { command: Command; body: CommandBody }[] = []

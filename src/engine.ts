@@ -2,7 +2,7 @@
 // All inputs that arrive while a batch is in flight form the next one: many devices, one commit, one fsync. One batch is in flight at a time.
 // Not here: rules (core/queue.ts), SQL (store/), sockets (mqtt/, http/).
 
-import { isChanged, newWork, toChange, type Work } from './batch.ts'
+import { evictionsFirst, isChanged, newWork, toChange, type Work } from './batch.ts'
 import type { Clock, Timers } from './clock.ts'
 import { type Command, type CommandBody, type Downlink, isOpen, type Kind, State } from './core/command.ts'
 import { assert, errors, type Refusal, refuse } from './core/errors.ts'
@@ -42,6 +42,8 @@ export interface Link {
   suspect(): void
   /** A newer session of the same device has taken its place: close without a word. */
   takenOver(): void
+  /** The device was disabled or deleted, and that is on record: close. Its end need not be told. */
+  evicted(why: 'disabled' | 'deleted'): void
 }
 
 /** The logger's face; pino has it. */
@@ -197,13 +199,53 @@ export class Engine {
    * and will never be published; decided against one version of the device, so that it cannot race a dispatch.
    */
   cancel(deviceId: number, commandId: string | null, by: string): Promise<Answers['cancel']> {
-    if (this.#pending.length >= ENGINE_QUEUE_MAX) return Promise.resolve(overloaded('too many inputs are waiting'))
-    return this.apply(deviceId, { type: 'cancel', commandId, by })
+    return this.#ask(deviceId, { type: 'cancel', commandId, by })
   }
 
-  /** A device logged in. On success `link` has become its link, and the link before it, if any, was told that it is taken over. */
-  connect(deviceId: number, link: Link): Promise<Answers['connected'] | Refusal> {
-    return this.#submit<Answers['connected']>(deviceId, { type: 'connected', node: this.#options.ids.node }, link)
+  /**
+   * From now on the device is offline whatever connects: when this resolves its connection is evicted, its instant commands that waited have
+   * failed (11900), its cached ones wait. The one that is sent stays sent: an answer that is on its way still settles it, else it times out.
+   * `changed` is false where it was disabled already. `by`: who did it, for the event log. Refusals: 99404 no such device, 99503 overloaded.
+   * Of a login at the same time either is first: the connection is let in and evicted, or refused.
+   */
+  disable(deviceId: number, by: string): Promise<Answers['disable'] | Refusal> {
+    return this.#ask(deviceId, { type: 'disable', by })
+  }
+
+  /** Undoes `disable`: the device may connect again, and gets what waited for it. Answers and refusals are those of `disable`. */
+  enable(deviceId: number, by: string): Promise<Answers['enable'] | Refusal> {
+    return this.#ask(deviceId, { type: 'enable', by })
+  }
+
+  /**
+   * Settles all that the device has open, then removes it, in one commit: what was created is cancelled (`cancelled`, oldest first), what was sent
+   * has failed (`failed`), callers who wait for either are told 99410, its connection is evicted, devices behind it are free. Its records stay until
+   * they are purged. Refusals: 99404 no such device; 99503 overloaded, nothing was done. Of two such calls at once the second settles nothing,
+   * or is refused with 99404. A command accepted at the same time is either before it, and settled by it, or refused with 99404.
+   */
+  deleteDevice(deviceId: number, by: string): Promise<Answers['delete'] | Refusal> {
+    return this.#ask(deviceId, { type: 'delete', by })
+  }
+
+  /** What a caller asks, who can ask again; what devices say is always taken. */
+  #ask<I extends Input>(deviceId: number, input: I): Promise<AnswerTo<I> | Refusal> {
+    if (this.#pending.length >= ENGINE_QUEUE_MAX) return Promise.resolve(overloaded('too many inputs are waiting'))
+    return this.apply(deviceId, input)
+  }
+
+  /**
+   * A device logged in. On success `link` has become its link, and the link before it, if any, was told that it is taken over. `link` may be told
+   * that it is taken over or evicted before this resolves. With `activates` false it did not prove a secret of its own, and is not active by this.
+   * Refusals: 99403 it is disabled, 99404 it does not exist any more, 99500.
+   */
+  connect(deviceId: number, link: Link, activates = true): Promise<Answers['connected'] | Refusal> {
+    const input: Input = { type: 'connected', node: this.#options.ids.node, activates }
+    return this.#submit<Answers['connected']>(deviceId, input, link)
+  }
+
+  /** The device has got its own secret: instant commands for it are accepted from now on. Nothing changes where it was active already. */
+  activate(deviceId: number): Promise<Answers['activated'] | Refusal> {
+    return this.apply(deviceId, { type: 'activated' })
   }
 
   /** A session ended. Of an older session than the newest one it changes nothing. */
@@ -299,7 +341,8 @@ export class Engine {
       this.#later.delete(deviceId)
       if (this.#stopping) return
       void this.apply(deviceId, { type: 'tick' }).then(answer => {
-        if (!answer.ok) this.#goOnLater(deviceId)
+        // One that was deleted meanwhile has nothing to go on with.
+        if (!answer.ok && answer.code !== errors.notFound.code) this.#goOnLater(deviceId)
       })
     })
   }
@@ -354,7 +397,7 @@ export class Engine {
     work.events.push(...decision.events)
     work.effects.push(...decision.effects)
     work.done.push({ entry, answer: decision.answer })
-    if (input.type !== 'enqueue' || entry.input.type !== 'new') return null
+    if (input.type !== 'enqueue' || entry.input.type !== 'new' || !decision.answer.ok) return null
     work.bodies.set(input.id, bodyOf(entry.input.command))
     return input.id
   }
@@ -370,9 +413,11 @@ export class Engine {
   #situation({ deviceId, effects }: Work<Entry>, now: number) {
     const here = this.#links.get(deviceId)
     const found = here ? { session: here.session, ...here.link.presence() } : null
-    // An earlier input of this batch found the connection suspect, which its link is told after the commit only.
+    // An earlier input of this batch found the connection suspect, or ended it, which its link is told after the commit only.
     const isSuspect = effects.some(effect => effect.type === 'suspect' && effect.session === here?.session)
-    const presence = found && isSuspect ? { ...found, ready: false } : found
+    const isEvicted = effects.some(effect => effect.type === 'evict' && here && here.session <= effect.session)
+    const suspected = found && isSuspect ? { ...found, ready: false } : found
+    const presence = isEvicted ? null : suspected
     return { now, presence, dispatch: !this.#stopping, queueCap: this.#options.queueCap }
   }
 
@@ -414,7 +459,7 @@ export class Engine {
     const answers = work.done.map(({ entry, answer }) => ({ entry, answer: this.#accepted(entry, answer) }))
     for (const { entry, answer } of answers)
       if (entry.link && answer.ok && 'session' in answer) this.#attach(work.deviceId, answer.session, entry.link)
-    for (const effect of work.effects) {
+    for (const effect of evictionsFirst(work.effects)) {
       try {
         this.#effect(work, effect, inputs)
       } catch (error) {
@@ -460,8 +505,18 @@ export class Engine {
       case 'suspect': {
         const here = this.#links.get(work.deviceId)
         if (here?.session === effect.session) here.link.suspect()
+        break
       }
+      case 'evict':
+        this.#evict(work.deviceId, effect)
     }
+  }
+
+  #evict(deviceId: number, { session, why }: Effect & { type: 'evict' }): void {
+    const here = this.#links.get(deviceId)
+    if (here === undefined || here.session > session) return
+    this.#links.delete(deviceId)
+    here.link.evicted(why)
   }
 
   /** One synchronous step from the last look at session and deadline to the socket. What did not leave is said to be unsent. */

@@ -163,7 +163,7 @@ describe('serve', () => {
       .trim()
       .split('\n')
       .map(line => JSON.parse(line))
-    expect(lines).toContainEqual(expect.objectContaining({ msg: 'fleet applied', devices: 4 }))
+    expect(lines).toContainEqual(expect.objectContaining({ msg: 'fleet applied', devices: 7 }))
     expect(stderr).not.toContain('Z5YtZaQpK5IWocakV7zQ')
   })
 
@@ -300,7 +300,7 @@ describe('fleet apply', () => {
   it('puts the file into the store, again without harm, and says so', async () => {
     const store = ['--store', 'sqlite:apply/x.db']
     const fleet = file('fleet.yaml', fleetYaml)
-    const said = 'applied fleet.yaml: 1 organizations, 2 applications, 1 models, 2 products, 4 devices\n'
+    const said = 'applied fleet.yaml: 1 organizations, 2 applications, 1 models, 4 products, 7 devices\n'
     expect(await program.run(['fleet', 'apply', fleet, ...store])).toEqual({ code: 0, stdout: said, stderr: '' })
     expect(await program.run(['fleet', 'apply', fleet], { DOWNLINK_STORE: 'sqlite:apply/x.db' })).toEqual({
       code: 0,

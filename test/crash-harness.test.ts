@@ -9,10 +9,12 @@ describe('the ledger', () => {
   const ids = ['4249300236708610048', '4249300236708610049', '4249300236708610050'] as const
   const [first, second] = ids
 
+  /** a1 is connected, on connection 1 */
   class Story extends Ledger {
     nowMs = 0
     constructor() {
       super(() => this.nowMs)
+      this.presence.loggedIn(this.presence.loginAsked('a1', this.presence.open()), true)
     }
     /** a cached command of a1, acknowledged with this id */
     accept(id: string): this {
@@ -22,10 +24,13 @@ describe('the ledger', () => {
     }
     /** reaches the device, is answered, and is read as succeeded */
     done(id: string, call: number): this {
-      this.received('a1', id, call)
-      this.answerTaken(id, 200)
+      this.received('a1', id, call, 1)
+      this.answer(id)
       this.shown('a1', id, 5, call, this.reading())
       return this
+    }
+    answer(id: string): void {
+      this.answerTaken(id, 200, this.answering(id))
     }
     found(): Fault[] {
       return this.faults.map(({ fault }) => fault)
@@ -42,7 +47,8 @@ describe('the ledger', () => {
     story.shown('a1', second, 2, 2, story.reading())
     story.done(first, 1)
     expect(end(story, first, second)).toEqual([])
-    expect(story.totals()).toMatchObject({ accepted: 2, cancelled: 1, delivered: 1 })
+    expect(story.totals(['a1'])).toMatchObject({ accepted: 2, cancelled: 1, delivered: 1, logins: 1 })
+    expect(story.totals(['a2'])).toMatchObject({ accepted: 0, cancelled: 0, delivered: 0, logins: 0 })
   })
 
   it('misses what was acknowledged', () => {
@@ -55,14 +61,14 @@ describe('the ledger', () => {
   it('sees a cancelled command delivered, whichever it learns first', () => {
     const after = new Story().accept(first)
     after.cancelled('a1', [first])
-    after.received('a1', first, 1)
+    after.received('a1', first, 1, 1)
     expect(after.found()).toEqual(['cancelledButDelivered'])
     const before = new Story().accept(first)
-    before.received('a1', first, 1)
+    before.received('a1', first, 1, 1)
     before.cancelled('a1', [first])
     expect(before.found()).toEqual(['deliveredButCancelled'])
     const onRecord = new Story().accept(first)
-    onRecord.received('a1', first, 1)
+    onRecord.received('a1', first, 1, 1)
     onRecord.shown('a1', first, 2, 1, onRecord.reading())
     expect(onRecord.found()).toEqual(['cancelledButDelivered'])
   })
@@ -86,7 +92,7 @@ describe('the ledger', () => {
     const done = new Story()
     done.unanswered(done.calling('a1', 2, 600), true)
     expect(end(done.done(first, 1), first)).toEqual([])
-    expect(done.totals()).toMatchObject({ accepted: 0, unanswered: 1, unansweredDone: 1 })
+    expect(done.totals(['a1'])).toMatchObject({ accepted: 0, unanswered: 1, unansweredDone: 1 })
     const twice = new Story()
     twice.unanswered(twice.calling('a1', 2, 600), true)
     expect(twice.done(first, 1).done(second, 1).found()).toEqual(['contradiction'])
@@ -114,15 +120,40 @@ describe('the ledger', () => {
     [
       'timed out, though its answer was acknowledged in time',
       (story: Story) => {
-        story.received('a1', first, 1)
-        story.answerTaken(first, 200)
+        story.received('a1', first, 1, 1)
+        story.answer(first)
         story.shown('a1', first, 7, 1, story.reading())
+      },
+    ],
+    [
+      'done, though its answer came too late',
+      (story: Story) => {
+        story.received('a1', first, 1, 1)
+        story.nowMs = 2_200
+        story.answer(first)
+        story.shown('a1', first, 5, 1, story.reading())
+      },
+    ],
+    [
+      'done, and never answered',
+      (story: Story) => {
+        story.received('a1', first, 1, 1)
+        story.shown('a1', first, 5, 1, story.reading())
+      },
+    ],
+    [
+      'done, though only answered while its device was logged out',
+      (story: Story) => {
+        story.received('a1', first, 1, 1)
+        story.answering(first)
+        story.answeredOutside(first)
+        story.shown('a1', first, 5, 1, story.reading())
       },
     ],
     [
       'delivered, and on record as expired',
       (story: Story) => {
-        story.received('a1', first, 1)
+        story.received('a1', first, 1, 1)
         story.shown('a1', first, 3, 1, story.reading())
       },
     ],
@@ -136,7 +167,7 @@ describe('the ledger', () => {
     const told = (code: number) => {
       const story = new Story()
       const call = story.calling('a1', 2, 0)
-      story.received('a1', first, 1)
+      story.received('a1', first, 1, 1)
       story.answered(call, { status: 200, code, commandId: first, text: '' })
       return story
     }
@@ -144,6 +175,83 @@ describe('the ledger', () => {
     const done = told(0)
     done.shown('a1', first, 6, 1, done.reading())
     expect(done.found()).toEqual(['contradiction'])
+  })
+
+  describe('of a device behind a gateway', () => {
+    /** s1 behind a gateway with connection 1 */
+    class Behind extends Ledger {
+      constructor() {
+        super(() => 0)
+        this.presence.open()
+      }
+      login(line = 1): this {
+        this.presence.loggedIn(this.presence.loginAsked('s1', line), true)
+        return this
+      }
+      logout(line = 1): this {
+        this.presence.loggedOut(this.presence.logoutAsked('s1', line))
+        return this
+      }
+      /** a command is called for, and comes over this connection */
+      comes(line = 1): this {
+        const { number } = this.calling('s1', 2, 600)
+        this.received('s1', first, number, line)
+        return this
+      }
+      found(): Fault[] {
+        return this.faults.map(({ fault }) => fault)
+      }
+    }
+
+    it('takes what comes from the asking for a login on', () => {
+      expect(new Behind().login().comes().found()).toEqual([])
+      const asking = new Behind()
+      asking.presence.loginAsked('s1', 1)
+      expect(asking.comes().found()).toEqual([])
+      // A logout that is not answered yet may not be done yet; and a login behind it may be.
+      const leaving = new Behind().login()
+      const logout = leaving.presence.logoutAsked('s1', 1)
+      leaving.presence.loginAsked('s1', 1)
+      leaving.presence.loggedOut(logout)
+      expect(leaving.comes().found()).toEqual([])
+    })
+
+    it('sees what comes over a connection that it was not logged in on', () => {
+      expect(new Behind().comes().found()).toEqual(['notLoggedIn'])
+      expect(new Behind().login(1).comes(2).found()).toEqual(['notLoggedIn'])
+      const refused = new Behind()
+      refused.presence.loginRefused(refused.presence.loginAsked('s1', 1))
+      expect(refused.comes().found()).toEqual(['notLoggedIn'])
+    })
+
+    it('sees what comes after a logout and before the next login', () => {
+      expect(new Behind().login().logout().comes().found()).toEqual(['afterLogout'])
+      expect(new Behind().login().logout().login().comes().found()).toEqual([])
+    })
+
+    it('sees what comes over a connection that it left for a newer one, unless it may have been on its way', () => {
+      expect(new Behind().login(1).login(2).comes(1).found()).toEqual(['notLoggedIn'])
+      const onItsWay = new Behind().login(1)
+      const { number } = onItsWay.calling('s1', 2, 600)
+      onItsWay.login(2).received('s1', first, number, 1)
+      expect(onItsWay.found()).toEqual([])
+    })
+
+    it('sees that a caller was told that it is away, though it was here all the while', () => {
+      const told = (story: Behind, during = () => undefined as unknown): Fault[] => {
+        const call = story.calling('s1', 2, 0)
+        during()
+        story.answered(call, { status: 200, code: 11900, commandId: first, text: '' })
+        return story.found()
+      }
+      expect(told(new Behind().login())).toEqual(['contradiction'])
+      expect(told(new Behind())).toEqual([])
+      expect(told(new Behind().login().logout())).toEqual([])
+      const [coming, lost, leaving] = [new Behind(), new Behind().login(), new Behind().login()]
+      expect(told(coming, () => coming.login())).toEqual([])
+      expect(told(lost, () => lost.presence.lost(1))).toEqual([])
+      expect(told(leaving, () => leaving.presence.logoutAsked('s1', 1))).toEqual([])
+    })
   })
 })
 
@@ -160,23 +268,29 @@ describe('the harness', () => {
   describe('with three kills', () => {
     let ran: Awaited<ReturnType<typeof run>>
     beforeAll(async () => {
-      ran = await run('--only', 'kills', '--kills', '3', '--devices', '6', '--callers', '6', '--seed', '3')
+      const fleet = ['--devices', '4', '--gateways', '1', '--sub-devices', '4']
+      ran = await run('--only', 'kills', '--kills', '3', ...fleet, '--callers', '6', '--seed', '3')
     }, 90_000)
 
     it('counts nothing that must not be', () => {
       expect(ran).toMatchObject({ code: 0 })
-      expect(ran.printed.match(/^ +0 {2}\S.*$/gm)).toHaveLength(7)
+      expect(ran.printed.match(/^ +0 {2}\S.*$/gm)).toHaveLength(9)
     })
-    it('has put the server to work', () => {
-      const [, accepted, cancelled, delivered] =
-        /accepted (\d+), cancelled (\d+), delivered (\d+), instant answered \d+$/m.exec(ran.printed) ?? []
-      expect(Number(accepted)).toBeGreaterThan(20)
-      expect(Number(cancelled)).toBeGreaterThan(0)
-      expect(Number(delivered)).toBeGreaterThan(10)
+    const figure = (kind: string, name: string): number => {
+      const line = ran.printed.split('\n').find(each => each.startsWith(kind)) ?? ''
+      return Number(new RegExp(`${name} (\\d+)`).exec(line)?.[1])
+    }
+    it.each(['direct (5)', 'behind gateways (4)'])('has put the server to work: %s', kind => {
+      expect(figure(kind, 'accepted')).toBeGreaterThan(10)
+      expect(figure(kind, 'delivered')).toBeGreaterThan(5)
+      expect(figure(kind, 'logins')).toBeGreaterThan(5)
+    })
+    it('has cancelled', () => {
+      expect(figure('direct', 'cancelled') + figure('behind gateways', 'cancelled')).toBeGreaterThan(0)
     })
   })
 
-  it.each(['two-servers', 'read-only', 'clock-back', 'disk-full'])(
+  it.each(['two-servers', 'read-only', 'clock-back', 'disk-full', 'gateway-drain'])(
     '%s is as it should be',
     async name => {
       const { code, printed } = await run('--only', name)

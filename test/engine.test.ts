@@ -173,9 +173,16 @@ describe('batches', () => {
     const r = await rig()
     expect(await r.engine.enqueue(4711, newCommand(), false)).toMatchObject({ ok: false, code: 99404 })
     const many = Array.from({ length: ENGINE_QUEUE_MAX }, () => r.engine.apply(r.devices[0]!, { type: 'tick' }))
-    const refused = [r.engine.enqueue(r.devices[0]!, newCommand(), false), r.engine.cancel(r.devices[0]!, null, 'me')]
+    const refused = [
+      r.engine.enqueue(r.devices[0]!, newCommand(), false),
+      r.engine.cancel(r.devices[0]!, null, 'me'),
+      r.engine.disable(r.devices[0]!, 'me'),
+      r.engine.enable(r.devices[0]!, 'me'),
+      r.engine.deleteDevice(r.devices[0]!, 'me'),
+    ]
     for (const answer of await Promise.all(refused)) expect(answer).toMatchObject({ ok: false, code: 99503 })
     await Promise.all(many)
+    expect(await r.store.deviceByAsset('asset1')).toMatchObject({ disabled: false })
   })
 
   it('refuse new commands while the clock is far behind the ids already given', async () => {
@@ -395,6 +402,230 @@ describe('delivery', () => {
     const tick = () => r.engine.apply(r.devices[0]!, { type: 'tick' })
     await Promise.all([tick(), tick(), tick()])
     expect(link.published.map(({ commandId }) => commandId)).toEqual([first!.command.id])
+  })
+})
+
+describe('a disabled device', () => {
+  it('is cut off when the call returns: its connection ends, instant commands fail, cached ones wait', async () => {
+    const r = await rig()
+    const { link } = await connect(r)
+    const sent = await accepted(r)
+    const cached = await accepted(r)
+    const waits = await accepted(r, instant(), true)
+    expect(await r.engine.disable(r.devices[0]!, 'me')).toEqual({ ok: true, changed: true })
+    expect(link.evictions).toEqual(['disabled'])
+    expect(r.engine.isOnline(r.devices[0]!)).toBe(false)
+    expect(await waits.settlement).toMatchObject({ command: { state: State.failed, code: 11900 } })
+    expect([await stateOf(r, sent.command.id), await stateOf(r, cached.command.id)]).toEqual([
+      State.sent,
+      State.created,
+    ])
+    expect(await r.store.deviceByAsset('asset1')).toMatchObject({ disabled: true, lastOfflineAt: r.clock.now() })
+    await reply(r, sent.command.id)
+    expect(await stateOf(r, sent.command.id)).toBe(State.succeeded)
+    expect(link.published).toHaveLength(1)
+    expect(await r.engine.disable(r.devices[0]!, 'me')).toEqual({ ok: true, changed: false })
+    expect(link.evictions).toHaveLength(1)
+  })
+
+  it('is not let in until it is enabled, and then gets what waited', async () => {
+    const r = await rig()
+    await r.engine.disable(r.devices[0]!, 'me')
+    const { command } = await accepted(r)
+    const link = new RecordingLink()
+    const refused = await r.engine.connect(r.devices[0]!, link)
+    expect(refused).toEqual({ ok: false, code: 99403, message: 'the device is disabled' })
+    expect(r.engine.isOnline(r.devices[0]!)).toBe(false)
+    expect(await r.engine.enable(r.devices[0]!, 'me')).toEqual({ ok: true, changed: true })
+    await connect(r, link)
+    expect(link.published.map(({ commandId }) => commandId)).toEqual([command.id])
+    const reasons = (await r.store.events(r.devices[0]!, null, 10)).map(({ by, reason }) => `${by}: ${reason}`)
+    expect(reasons).toEqual(['me: disabled', 'app: accepted', 'me: enabled', 'device: connected', 'server: sent'])
+  })
+
+  it('is sent nothing that was decided in the same batch: that is known not to have left', async () => {
+    const r = await rig()
+    const { link } = await connect(r)
+    const [cached, disabled] = await Promise.all([accepted(r), r.engine.disable(r.devices[0]!, 'me')])
+    await r.advance(0)
+    expect([disabled.ok, link.published, link.evictions]).toEqual([true, [], ['disabled']])
+    const events = await r.store.events(r.devices[0]!, cached.command.id, 10)
+    expect(events.map(({ to, reason }) => [to, reason])).toEqual([
+      [State.created, 'accepted'],
+      [State.sent, 'sent'],
+      [State.created, 'unsent: sessionGone'],
+    ])
+    await r.engine.enable(r.devices[0]!, 'me')
+    const again = await connect(r)
+    expect(again.link.published.map(({ commandId }) => commandId)).toEqual([cached.command.id])
+    await reply(r, cached.command.id)
+    const [waits] = await Promise.all([accepted(r, instant(), true), r.engine.disable(r.devices[0]!, 'me')])
+    expect(await waits.settlement).toMatchObject({ command: { state: State.failed, code: 11900 } })
+    expect(again.link.published).toHaveLength(1)
+  })
+
+  it('loses a connection that was let in in the same batch, and gets none after it', async () => {
+    const r = await rig()
+    const [first, second] = [new RecordingLink(), new RecordingLink()]
+    const [before, , after] = await Promise.all([
+      r.engine.connect(r.devices[0]!, first),
+      r.engine.disable(r.devices[0]!, 'me'),
+      r.engine.connect(r.devices[0]!, second),
+    ])
+    expect([before.ok, after.ok]).toEqual([true, false])
+    expect([first.evictions, second.evictions]).toEqual([['disabled'], []])
+    expect(r.engine.isOnline(r.devices[0]!)).toBe(false)
+  })
+
+  it('that was enabled and came back in the same batch keeps its new connection', async () => {
+    const r = await rig()
+    const old = await connect(r)
+    const link = new RecordingLink()
+    const device = r.devices[0]!
+    const [, , came, command] = await Promise.all([
+      r.engine.disable(device, 'me'),
+      r.engine.enable(device, 'me'),
+      r.engine.connect(device, link),
+      accepted(r),
+    ])
+    expect(came.ok).toBe(true)
+    expect([old.link.gone, old.link.published, link.evictions]).toEqual([1, [], []])
+    expect(r.engine.isOnline(device)).toBe(true)
+    await r.engine.apply(device, { type: 'ready' })
+    expect(link.published.map(({ commandId }) => commandId)).toEqual([command.command.id])
+  })
+
+  it('is sent nothing on the connection that ends, though it is enabled in the same batch', async () => {
+    const r = await rig()
+    const { link } = await connect(r)
+    const device = r.devices[0]!
+    const [{ command }] = await Promise.all([
+      accepted(r),
+      r.engine.disable(device, 'me'),
+      r.engine.enable(device, 'me'),
+      r.engine.apply(device, { type: 'tick' }),
+    ])
+    await r.advance(0)
+    expect([link.published, link.evictions]).toEqual([[], ['disabled']])
+    expect(await stateOf(r, command.id)).toBe(State.created)
+  })
+
+  it('that a fleet file disabled loses its connection when it is disabled again', async () => {
+    const r = await rig()
+    const { link } = await connect(r)
+    const row = (await r.store.deviceByAsset('asset1'))!
+    const rows = { organizations: [], applications: [], models: [], products: [] }
+    await r.store.applyFleet({ ...rows, devices: [{ ...row, disabled: true }] }, 0)
+    expect(await r.engine.disable(r.devices[0]!, 'me')).toEqual({ ok: true, changed: false })
+    expect(link.evictions).toEqual(['disabled'])
+  })
+
+  it('is cut off also where its link throws', async () => {
+    const r = await rig()
+    const link = new RecordingLink()
+    link.evicted = () => {
+      throw new Error('a bug in the endpoint')
+    }
+    await connect(r, link)
+    expect((await r.engine.disable(r.devices[0]!, 'me')).ok).toBe(true)
+    expect(r.logged).toContain('effect failed')
+    expect(r.engine.isOnline(r.devices[0]!)).toBe(false)
+  })
+})
+
+describe('a deleted device', () => {
+  it('leaves nothing open: its callers are told, its connection ends, its records stay', async () => {
+    const r = await rig()
+    const { link } = await connect(r)
+    const sent = await accepted(r, instant(), true)
+    const waits = await accepted(r, instant(), true)
+    const cached = await accepted(r)
+    const answer = await r.engine.deleteDevice(r.devices[0]!, 'me')
+    expect(answer).toMatchObject({
+      ok: true,
+      cancelled: [
+        { id: waits.command.id, state: State.cancelled },
+        { id: cached.command.id, state: State.cancelled },
+      ],
+      failed: { id: sent.command.id, state: State.failed },
+    })
+    expect(await sent.settlement).toMatchObject({ type: 'settled', command: { state: State.failed, code: 99410 } })
+    expect(await waits.settlement).toMatchObject({ type: 'settled', command: { state: State.cancelled, code: 99410 } })
+    expect([link.evictions, r.engine.isOnline(r.devices[0]!)]).toEqual([['deleted'], false])
+    expect(await r.store.deviceByAsset('asset1')).toBeNull()
+    expect((await r.store.search(r.devices[0]!, null, 0, 10)).total).toBe(3)
+    expect(await r.engine.settleDue(r.devices[0]!)).toEqual({ ok: true })
+    await r.advance(600_000)
+    expect(await stateOf(r, cached.command.id)).toBe(State.cancelled)
+    expect(r.logged).toEqual([])
+  })
+
+  it('does not exist for whatever comes later, or behind it in the same batch', async () => {
+    const r = await rig()
+    const device = r.devices[0]!
+    const { link } = await connect(r)
+    const { command } = await accepted(r)
+    const late = new RecordingLink()
+    const calls = () => [
+      r.engine.enqueue(device, instant(), true),
+      r.engine.cancel(device, null, 'me'),
+      r.engine.connect(device, late),
+    ]
+    const [deleted, ...same] = await Promise.all([r.engine.deleteDevice(device, 'me'), ...calls()])
+    expect(deleted).toMatchObject({ ok: true, failed: { id: command.id } })
+    for (const answer of same) expect(answer).toEqual({ ok: false, code: 99404, message: 'the device is deleted' })
+    const after = await Promise.all([r.engine.deleteDevice(device, 'me'), reply(r, command.id), ...calls()])
+    for (const answer of after) expect(answer).toEqual({ ok: false, code: 99404, message: 'device not found' })
+    expect(r.engine.gauges()).toMatchObject({ online: 0, waiters: 0 })
+    expect([link.published.length, late.published.length]).toEqual([1, 0])
+    expect((await r.store.search(device, null, 0, 10)).total).toBe(1)
+  })
+
+  it('is sent nothing that was decided in the same batch', async () => {
+    const r = await rig()
+    const { link } = await connect(r)
+    const [{ command }] = await Promise.all([accepted(r), r.engine.deleteDevice(r.devices[0]!, 'me')])
+    await r.advance(0)
+    expect([link.published, link.evictions]).toEqual([[], ['deleted']])
+    expect(await stateOf(r, command.id)).toBe(State.failed)
+  })
+
+  it('is not asked again and again to make up for a step that failed', async () => {
+    let loads = 0
+    const store = memoryWith(inner => ({
+      load: keys => {
+        loads += 1
+        return inner.load(keys)
+      },
+      commit: batch =>
+        batch.changes.some(change => change.outcomes.length > 0)
+          ? Promise.reject(new Error('no'))
+          : inner.commit(batch),
+    }))
+    const r = await rig(1, { store })
+    await connect(r)
+    const { command } = await accepted(r)
+    expect(await reply(r, command.id)).toMatchObject({ ok: false, code: 99500 })
+    await r.engine.deleteDevice(r.devices[0]!, 'me')
+    const before = loads
+    for (let second = 0; second < 5; second++) await r.advance(1_000)
+    expect(loads).toBe(before + 1)
+  })
+})
+
+describe('a device without a secret of its own', () => {
+  it('is connected and not active, until it has got its secret', async () => {
+    const r = await rig()
+    const device = r.devices[0]!
+    const link = new RecordingLink()
+    expect((await r.engine.connect(device, link, false)).ok).toBe(true)
+    expect((await accepted(r, instant(), true)).command).toMatchObject({ state: State.failed, code: 11888 })
+    expect(await r.engine.activate(device)).toEqual({ ok: true })
+    expect(await r.store.deviceByAsset('asset1')).toMatchObject({ activeAt: r.clock.now() })
+    const { command, settlement } = await accepted(r, instant(), true)
+    await reply(r, command.id)
+    expect(await settlement).toMatchObject({ command: { state: State.succeeded } })
+    expect(await r.engine.activate(4711)).toMatchObject({ ok: false, code: 99404 })
   })
 })
 

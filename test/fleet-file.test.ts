@@ -65,7 +65,15 @@ describe('a good file', () => {
         },
       ],
       models: [{ modelId: 'demo' }],
-      products: [{ productKey: 'bXuuAiku', modelId: 'demo', productType: 'Device', dynamicActivateEnabled: false }],
+      products: [
+        {
+          productKey: 'bXuuAiku',
+          modelId: 'demo',
+          productType: 'Device',
+          dataFormat: 'Json',
+          dynamicActivateEnabled: false,
+        },
+      ],
       devices: [
         {
           assetId: 'oxWwM9i5',
@@ -75,6 +83,7 @@ describe('a good file', () => {
           timezone: '+08:00',
           gateway: null,
           disabled: false,
+          certificateSerial: null,
         },
       ],
     })
@@ -118,6 +127,7 @@ describe('a good file', () => {
         modelId: null,
         productName: { defaultValue: 'p1', i18nValue: {} },
         productType: 'Device',
+        dataFormat: 'Json',
         dynamicActivateEnabled: false,
         biDirectionalAuth: false,
       })
@@ -126,6 +136,7 @@ describe('a good file', () => {
         timezone: '+00:00',
         gateway: null,
         disabled: false,
+        certificateSerial: null,
       })
     }
     expect(good(`\ufeff${JSON.stringify(value)}`).organizations).toHaveLength(1)
@@ -145,6 +156,30 @@ describe('a good file', () => {
     )
     expect(file.organizations[0]?.devices.map(({ timezone }) => timezone)).toEqual(['+08:00', 'Europe/Berlin'])
     expect(file.organizations[0]?.devices[0]?.deviceName).toEqual({ defaultValue: 'Pump 1', i18nValue: {} })
+  })
+
+  it('takes serial numbers of certificates as tools print them', () => {
+    const written = ['"4A:01:F3"', '4a01f3', '"004A01F3"', '"0"', '"00:00"', '"12"', `"${'f'.repeat(64)}"`, 'null']
+    const file = good(withDevices(...written.map((text, n) => device(n, `, certificateSerial: ${text}`))))
+    expect(file.organizations[0]?.devices.map(({ certificateSerial }) => certificateSerial)).toEqual([
+      '4a01f3',
+      '4a01f3',
+      '4a01f3',
+      '0',
+      '0',
+      '12',
+      'f'.repeat(64),
+      null,
+    ])
+  })
+
+  it('may have products with a format of their own', () => {
+    const product = (format: string) =>
+      `organizations: [{orgId: o1, products: [{productKey: p, productSecret: s, dataFormat: ${format}}]}]`
+    for (const format of ['Json', 'Custom'] as const)
+      expect(good(product(format)).organizations[0]?.products[0]?.dataFormat).toBe(format)
+    for (const format of ['json', 'Raw', '5', '{}'])
+      expect(only(product(format))).toContain('dataFormat must be Json or Custom')
   })
 
   it('may repeat itself by alias', () => {
@@ -259,6 +294,14 @@ describe('values', () => {
       [withDevices(device(1, ', timezone: Mars/Olympus')), 'timezone is no timezone'],
       [withDevices(device(1, ', timezone: "+25:00"')), 'timezone is no timezone'],
       [withDevices(device(1, ', gateway: "a/b"')), 'gateway must be 1 to 64 characters'],
+      ...['0x4A', '4A:', ':4A', '4A::01', '4A 01', 'xyz', '', 'f'.repeat(65)].map((serial): [string, string] => [
+        withDevices(device(1, `, certificateSerial: "${serial}"`)),
+        "certificateSerial must be a certificate's serial number in hexadecimal, such as 4A:01:F3",
+      ]),
+      // YAML reads these as numbers, and not as the ones that are meant.
+      [withDevices(device(1, ', certificateSerial: 4096')), 'certificateSerial must be a text; it is a number'],
+      [withDevices(device(1, ', certificateSerial: 4e10')), 'put it in quotes: "4e10"'],
+      [withDevices(device(1, ', certificateserial: x')), 'did you mean certificateSerial?'],
       [
         'organizations: [{orgId: o1, products: [{productKey: p, productSecret: s, productType: device}]}]',
         'productType must be Device or Gateway',

@@ -25,9 +25,9 @@ const text = `organizations:
         measurepoints: { Int_value: { name: {defaultValue: Integer}, dataType: INT } }
     products:
       - { productKey: p1, productSecret: product-secret-1, modelId: m1 }
-      - { productKey: gw, productSecret: product-secret-2, productName: {defaultValue: Gateway, i18nValue: {de_DE: Torweg}}, productType: Gateway, dynamicActivateEnabled: true, biDirectionalAuth: true }
+      - { productKey: gw, productSecret: product-secret-2, productName: {defaultValue: Gateway, i18nValue: {de_DE: Torweg}}, productType: Gateway, dataFormat: Custom, dynamicActivateEnabled: true, biDirectionalAuth: true }
     devices:
-      - { assetId: a1, productKey: p1, deviceKey: d1, deviceSecret: device-secret-1, timezone: "+08:00", gateway: g1 }
+      - { assetId: a1, productKey: p1, deviceKey: d1, deviceSecret: device-secret-1, timezone: "+08:00", gateway: g1, certificateSerial: "0A:1B" }
       - { assetId: g1, productKey: gw, deviceKey: d1, deviceSecret: device-secret-2, disabled: true }
   - orgId: o2
 `
@@ -79,9 +79,15 @@ describe.each(['memory', 'sqlite'])('the fleet on %s', kind => {
       timezone: '+08:00',
       gatewayAssetId: 'g1',
       disabled: false,
+      certificateSerial: 'a1b',
     })
     expect(device?.nameJson).toBe('{"defaultValue":"d1","i18nValue":{}}')
-    expect(await fleet.deviceByAsset('g1')).toMatchObject({ productKey: 'gw', disabled: true, timezone: '+00:00' })
+    expect(await fleet.deviceByAsset('g1')).toMatchObject({
+      productKey: 'gw',
+      disabled: true,
+      timezone: '+00:00',
+      certificateSerial: null,
+    })
     expect(await fleet.deviceByAsset('a9')).toBeNull()
     expect(await fleet.deviceByKeys('p1', 'd9')).toBeNull()
 
@@ -91,16 +97,36 @@ describe.each(['memory', 'sqlite'])('the fleet on %s', kind => {
       modelId: null,
       productName: { defaultValue: 'Gateway', i18nValue: { de_DE: 'Torweg' } },
       productType: 'Gateway',
-      dataFormat: 'Json',
+      dataFormat: 'Custom',
       dynamicActivateEnabled: true,
       biDirectionalAuth: true,
     })
     expect(await fleet.product('p1')).toMatchObject({
       modelId: 'm1',
       productType: 'Device',
+      dataFormat: 'Json',
       dynamicActivateEnabled: false,
     })
     expect(await fleet.product('p9')).toBeNull()
+  })
+
+  it('knows the topology of a gateway', async () => {
+    await fleet.apply(read(text), NOW)
+    const more =
+      'organizations: [{orgId: o1, devices: [{assetId: a2, productKey: p1, deviceKey: d2, deviceSecret: s, gateway: g1}, {assetId: a3, productKey: p1, deviceKey: d3, deviceSecret: s}]}]'
+    await fleet.apply(read(more), NOW)
+    expect((await fleet.subDevices({ assetId: 'g1' })).map(({ assetId }) => assetId)).toEqual(['a1', 'a2'])
+    expect(await fleet.subDevices({ assetId: 'a1' })).toEqual([])
+  })
+
+  it('takes a product that was stored without a format for one of JSON', async () => {
+    await fleet.apply(read(text), NOW)
+    const row = await store.product('gw')
+    if (row === null) throw new Error('no product')
+    const { dataFormat, ...before } = JSON.parse(row.json)
+    expect(dataFormat).toBe('Custom')
+    await store.applyFleet({ ...noRows, products: [{ ...row, json: JSON.stringify(before) }] }, NOW)
+    expect(await fleet.product('gw')).toMatchObject({ productType: 'Gateway', dataFormat: 'Json' })
   })
 
   it('keeps secrets sealed in the store and hidden in what it hands out', async () => {
@@ -257,7 +283,7 @@ describe.each(['memory', 'sqlite'])('the fleet on %s', kind => {
     if (row === null) throw new Error('no product')
     const good = JSON.parse(row.json)
     const bad = ['{', '[]', 'null', '{}', ...Object.keys(good).map(key => JSON.stringify({ ...good, [key]: 7 }))]
-    expect(bad).toHaveLength(8)
+    expect(bad).toHaveLength(9)
     for (const json of bad) {
       await store.applyFleet({ ...noRows, products: [{ ...row, json }] }, NOW)
       await expect(fleet.product('p1')).rejects.toThrow(/the stored product p1 /)

@@ -96,6 +96,41 @@ describe('a clock that ran backwards', () => {
   })
 })
 
+describe('callers who wait', () => {
+  const published = async (link: RecordingLink, count: number): Promise<void> => {
+    while (link.published.length < count) await new Promise(resolve => setImmediate(resolve))
+  }
+
+  it('are told that their device was deleted, and whether their command had been sent', () =>
+    withApp({}, async ({ app, store, engine }) => {
+      const deviceId = (await store.deviceByAsset('a1'))?.id ?? 0
+      const link = new RecordingLink()
+      await engine.connect(deviceId, link)
+      const calls = app.on({ assetId: 'a1' })
+      const sent = calls.set(1, { pendingTtl: '0' })
+      await published(link, 1)
+      const waits = calls.set(2, { pendingTtl: '0' })
+      while (engine.gauges().waiters < 2) await new Promise(resolve => setImmediate(resolve))
+      expect(await engine.deleteDevice(deviceId, 'operator')).toMatchObject({ ok: true })
+      const told = { code: 99410, msg: 'the device was deleted' }
+      expect(await sent).toMatchObject({ ...told, data: { commandId: link.published[0]!.commandId, state: 6 } })
+      expect(await waits).toMatchObject({ ...told, data: { commandId: expect.stringMatching(/^\d{19}$/), state: 2 } })
+      expect(await calls.set(3, { pendingTtl: '0' })).toMatchObject({ code: 99404, data: null })
+    }))
+
+  it('are told that their device is offline where it is disabled', () =>
+    withApp({}, async ({ app, store, engine }) => {
+      const deviceId = (await store.deviceByAsset('a1'))?.id ?? 0
+      const link = new RecordingLink()
+      link.ready = false
+      await engine.connect(deviceId, link)
+      const waits = app.on({ assetId: 'a1' }).set(1, { pendingTtl: '0' })
+      while (engine.gauges().waiters < 1) await new Promise(resolve => setImmediate(resolve))
+      await engine.disable(deviceId, 'operator')
+      expect(await waits).toMatchObject({ code: 11900, data: { state: 6 } })
+    }))
+})
+
 describe('metrics', () => {
   it('are Prometheus text with what happened, and with labels that no caller or device can choose', () =>
     withApp({ store: openMemory() }, async ({ url, app, store, engine }) => {
@@ -126,7 +161,7 @@ describe('metrics', () => {
       expect(answer.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/)
       const lines = answer.body.split('\n').filter(line => line !== '')
       for (const line of lines)
-        expect(line).toMatch(/^(# (HELP|TYPE) \w+ .+|\w+(\{(\w+="[^"]*",?)+\})? (-?[\d.e+-]+|NaN|\+Inf))$/)
+        expect(line).toMatch(/^(# (HELP|TYPE) \w+ .+|\w+(\{(\w+="[^"]*",?)+\})? (-?[\d.e+-]+|Na[nN]|\+Inf))$/)
       expect(lines).toContain('downlink_http_calls_total{action="setMeasurepoint",code="0"} 2')
       expect(lines).toContain('downlink_http_calls_total{action="search",code="99400"} 1')
       expect(lines).toContain('downlink_http_calls_total{action="unknown",code="99400"} 1')

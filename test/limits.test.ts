@@ -41,6 +41,21 @@ describe('limits', () => {
     expect(limits.PAGE_MAX_BYTES).toBeLessThan(limits.ANSWER_MAX_BYTES)
     expect(limits.PAGE_MAX_BYTES).toBeLessThan(limits.ANSWERS_UNREAD_MAX_BYTES)
     expect(limits.RECONNECT_MIN_MS).toBeLessThan(limits.RECONNECT_MAX_MS)
+    // The answer that tells the most new devices, with the longest keys, is not refused for its length, and a socket takes it.
+    expect(limits.REGISTER_MAX_DEVICES * 220).toBeLessThan(limits.REQUEST_ANSWER_MAX_BYTES)
+    expect(limits.REQUEST_ANSWER_MAX_BYTES).toBeLessThan(limits.WRITE_BUFFER_MAX_BYTES)
+    // One request may always be saved, be it as large as it may, and does not fill the queue.
+    expect(limits.REQUEST_ITEMS_MAX).toBeLessThan(limits.SAVE_QUEUE_MAX_CHANGES)
+    expect(limits.REGISTER_MAX_DEVICES).toBeLessThan(limits.SAVE_QUEUE_MAX_CHANGES)
+    expect(limits.SAVE_BATCH_MAX_CHANGES).toBeLessThan(limits.SAVE_QUEUE_MAX_CHANGES)
+    expect(limits.ATTRIBUTES_MAX_PER_REQUEST).toBeLessThanOrEqual(limits.ATTRIBUTES_MAX_PER_DEVICE)
+    // All that a device may report at once fits on a page only in parts, each of which does.
+    expect(limits.REPORTED_MAX_CHARS).toBeLessThan(limits.PAGE_MAX_BYTES)
+    // A codec may say as much as a device that needs none; what one connection has pending may all wait for a codec.
+    expect(limits.CODEC_RESULT_MAX_BYTES).toBe(limits.PACKET_MAX_BYTES)
+    expect(limits.UPLINK_PENDING_MAX * limits.PACKET_MAX_BYTES).toBeLessThanOrEqual(limits.CODEC_QUEUE_MAX_BYTES)
+    expect(limits.CODEC_CALL_MS).toBeLessThan(limits.CODEC_LOAD_MS)
+    expect(limits.CODEC_HEAP_MIB * 2 ** 20).toBeLessThan(limits.CODEC_MEMORY_MAX_BYTES)
     // What a retention promises outlives the longest command.
     expect(limits.RETENTION_DAYS * 86_400).toBeGreaterThan(limits.PENDING_TTL_MAX_S)
   })

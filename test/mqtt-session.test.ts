@@ -14,7 +14,8 @@ import {
   UPLINK_PENDING_MAX,
 } from '../src/core/limits.ts'
 import { encode } from '../src/mqtt/frame.ts'
-import { Session, type SessionTerms, type Step } from '../src/mqtt/session.ts'
+import { Session } from '../src/mqtt/session.ts'
+import type { Member, SessionTerms, Step } from '../src/mqtt/step.ts'
 
 const T = 1_000_000
 const READY_AFTER = 2_000
@@ -22,18 +23,25 @@ const S = '/sys/pk/dk'
 const SET = `${S}/thing/service/measurepoint/set`
 const SERVICES = `${S}/thing/service/+`
 
-const open = (over: Partial<SessionTerms> = {}) =>
+/** the connection's own device */
+const OWN = 1
+const own: Member = { deviceId: OWN, keys: { productKey: 'pk', deviceKey: 'dk' }, services: null, raw: false }
+
+const open = (over: Partial<SessionTerms> = {}, member: Partial<Member> = {}) =>
   new Session(
     {
-      keys: { productKey: 'pk', deviceKey: 'dk' },
+      keys: own.keys,
+      kind: 'device',
       version: 4,
       keepAliveS: 0,
       receiveMaximum: 65_535,
       maximumPacketSize: Number.POSITIVE_INFINITY,
-      services: null,
       readyAfterMs: READY_AFTER,
+      compression: 'none',
+      activation: null,
       ...over,
     },
+    { ...own, ...member },
     T,
   )
 
@@ -79,12 +87,13 @@ const replyTo = (n: number, messageId?: number) =>
   publish(`${SET}_reply`, `{"id":"${commandId(n)}","code":200}`, messageId === undefined ? {} : { messageId })
 
 function published(session: Session, n: number, now: number): Packet {
-  const step = session.publish(command(n), now)
-  if (step === 'tooLarge') throw new Error('too large')
+  const step = session.publish(OWN, command(n), now)
+  if (typeof step === 'string') throw new Error(step)
   const [packet] = step.packets
   if (packet === undefined) throw new Error('nothing published')
   return packet
 }
+const NOTHING = { packets: [], inputs: [], requests: [], toEncode: [], oddities: [], close: null }
 const becameReady = (step: Step) => step.inputs.some(({ input }) => input.type === 'ready')
 const kinds = (step: Step) =>
   step.packets.map(({ cmd, messageId }) => (messageId === undefined ? cmd : `${cmd} ${messageId}`))
@@ -92,13 +101,13 @@ const kinds = (step: Step) =>
 describe('readiness', () => {
   it('comes at once when set and service topics are covered, after the SUBACK', () => {
     const session = open()
-    expect(session.presence()).toEqual({ ready: false, silent: false })
+    expect(session.presence(OWN)).toEqual({ ready: false, silent: false })
     const first = session.receive(subscribe(SET), T + 10)
     expect(becameReady(first)).toBe(false)
     const second = session.receive(subscribe(SERVICES), T + 20)
     expect(second.packets[0]).toMatchObject({ cmd: 'suback', granted: [1] })
     expect(becameReady(second)).toBe(true)
-    expect(session.presence().ready).toBe(true)
+    expect(session.presence(OWN).ready).toBe(true)
   })
 
   it('comes after the quiet time for a device that never subscribes', () => {
@@ -106,7 +115,7 @@ describe('readiness', () => {
     expect(session.wakeAt()).toBe(T + READY_AFTER)
     expect(becameReady(session.tick(T + READY_AFTER - 1))).toBe(false)
     expect(becameReady(session.tick(T + READY_AFTER))).toBe(true)
-    expect(session.presence().ready).toBe(true)
+    expect(session.presence(OWN).ready).toBe(true)
     expect(session.wakeAt()).toBe(Number.POSITIVE_INFINITY)
   })
 
@@ -133,11 +142,11 @@ describe('readiness', () => {
     const session = ready()
     session.receive(subscribe(`${S}/thing/tag/query_reply`), T + 1)
     session.receive(unsubscribe(SET, SERVICES), T + 2)
-    expect(session.presence().ready).toBe(true)
+    expect(session.presence(OWN).ready).toBe(true)
   })
 
   it('comes with the services of the model by name as well', () => {
-    const session = open({ services: ['reboot', 'stop'] })
+    const session = open({}, { services: ['reboot', 'stop'] })
     expect(becameReady(session.receive(subscribe(SET, `${S}/thing/service/reboot`), T))).toBe(false)
     expect(becameReady(session.receive(subscribe(`${S}/thing/service/stop`), T))).toBe(true)
   })
@@ -145,7 +154,7 @@ describe('readiness', () => {
   it('does not come from filters that were refused', () => {
     const session = open()
     session.receive(subscribe('/sys/+/+/#', '#', `$share/g/${S}/#`), T)
-    expect(session.presence().ready).toBe(false)
+    expect(session.presence(OWN).ready).toBe(false)
   })
 })
 
@@ -154,27 +163,27 @@ describe('suspicion', () => {
     for (const packet of [ping, puback(undefined), subscribe(`${S}/x`), publish('x', 'x')]) {
       const session = ready()
       published(session, 1, T + 10)
-      expect(session.presence()).toEqual({ ready: true, silent: true })
+      expect(session.presence(OWN)).toEqual({ ready: true, silent: true })
       session.receive(packet, T + 20)
-      expect(session.presence()).toEqual({ ready: true, silent: false })
+      expect(session.presence(OWN)).toEqual({ ready: true, silent: false })
     }
   })
 
   it('makes it not ready until anything comes, which is told to the engine', () => {
     const session = ready()
     published(session, 1, T)
-    expect(becameReady(session.suspect())).toBe(false)
-    expect(session.presence()).toEqual({ ready: false, silent: true })
+    expect(becameReady(session.suspect(OWN))).toBe(false)
+    expect(session.presence(OWN)).toEqual({ ready: false, silent: true })
     expect(becameReady(session.receive(ping, T + 5_000))).toBe(true)
-    expect(session.presence()).toEqual({ ready: true, silent: false })
+    expect(session.presence(OWN)).toEqual({ ready: true, silent: false })
   })
 
   it('does not come when something arrived while it was being decided, and the queue goes on', () => {
     const session = ready()
     published(session, 1, T)
     session.receive(ping, T + 5_000)
-    expect(becameReady(session.suspect())).toBe(true)
-    expect(session.presence().ready).toBe(true)
+    expect(becameReady(session.suspect(OWN))).toBe(true)
+    expect(session.presence(OWN).ready).toBe(true)
   })
 
   it('is closed by keep-alive first where there is one, for silence counts there as well', () => {
@@ -182,7 +191,7 @@ describe('suspicion', () => {
       const session = ready({ keepAliveS })
       session.receive(ping, T + 100)
       published(session, 1, T + 100)
-      session.suspect()
+      session.suspect(OWN)
       expect(session.wakeAt()).toBe(T + 100 + keepAliveS * 1_500)
       expect(session.tick(session.wakeAt()).close?.reason).toBe('keep-alive timeout')
     }
@@ -191,7 +200,7 @@ describe('suspicion', () => {
   it('closes a half-open connection that has no keep-alive', () => {
     const session = ready({ keepAliveS: 0 })
     published(session, 1, T)
-    session.suspect()
+    session.suspect(OWN)
     expect(session.tick(T + SUSPECT_CLOSE_NO_KEEPALIVE_MS - 1).close).toBeNull()
     expect(session.tick(T + SUSPECT_CLOSE_NO_KEEPALIVE_MS).close).toEqual({
       reason: 'silent after a command',
@@ -217,9 +226,9 @@ describe('the window of unacknowledged commands', () => {
     ] as const) {
       const session = ready({ version: 5, receiveMaximum })
       for (let n = 1; n < size; n++) published(session, n, T)
-      expect(session.presence().ready).toBe(true)
+      expect(session.presence(OWN).ready).toBe(true)
       published(session, size, T)
-      expect(session.presence().ready).toBe(false)
+      expect(session.presence(OWN).ready).toBe(false)
     }
   })
 
@@ -230,18 +239,19 @@ describe('the window of unacknowledged commands', () => {
     const reply = session.receive(replyTo(1), T + 10)
     expect(reply.inputs).toHaveLength(1)
     expect(becameReady(reply)).toBe(false)
+    expect(session.presence(OWN).ready).toBe(false)
     const acked = session.receive(puback(first), T + 20)
     expect(becameReady(acked)).toBe(true)
-    expect(session.presence().ready).toBe(true)
+    expect(session.presence(OWN).ready).toBe(true)
     // A second PUBACK, or one for nothing, changes nothing.
-    expect(session.receive(puback(first), T + 30)).toEqual({ packets: [], inputs: [], oddities: [], close: null })
+    expect(session.receive(puback(first), T + 30)).toEqual(NOTHING)
   })
 
   it('lets a device that answers before its PUBACK go on', () => {
     const session = ready()
     for (let n = 1; n <= 10; n++) {
       published(session, n, T + n)
-      expect(session.presence().ready).toBe(true)
+      expect(session.presence(OWN).ready).toBe(true)
       session.receive(replyTo(n), T + n)
     }
   })
@@ -309,10 +319,10 @@ describe('a command', () => {
   it('larger than the client takes leaves no trace', () => {
     for (const version of [4, 5] as const) {
       const exact = encode(published(ready({ version }), 1, T), version).length
-      expect(ready({ version, maximumPacketSize: exact }).publish(command(1), T)).not.toBe('tooLarge')
+      expect(ready({ version, maximumPacketSize: exact }).publish(OWN, command(1), T)).not.toBe('tooLarge')
       const small = ready({ version, maximumPacketSize: exact - 1, receiveMaximum: 1 })
-      expect(small.publish(command(1), T)).toBe('tooLarge')
-      expect(small.presence()).toEqual({ ready: true, silent: false })
+      expect(small.publish(OWN, command(1), T)).toBe('tooLarge')
+      expect(small.presence(OWN)).toEqual({ ready: true, silent: false })
     }
   })
 })
@@ -324,7 +334,11 @@ describe('a reply', () => {
     const step = session.receive(replyTo(1, 77), T + 1)
     expect(step.packets).toEqual([])
     expect(step.inputs).toEqual([
-      { uplink: 1, input: expect.objectContaining({ type: 'reply', commandId: commandId(1), code: 200 }) },
+      {
+        deviceId: OWN,
+        uplink: 1,
+        input: expect.objectContaining({ type: 'reply', commandId: commandId(1), code: 200 }),
+      },
     ])
     expect(kinds(session.committed(1, T + 2))).toEqual(['puback 77'])
   })
@@ -339,7 +353,8 @@ describe('a reply', () => {
     expect([...request.packets, ...garbage.packets]).toEqual([])
     expect(session.pending).toBe(5)
     expect(kinds(session.committed(2, T))).toEqual([])
-    expect(kinds(session.committed(1, T))).toEqual(['puback 1', 'puback 2', 'puback 3', 'publish', 'puback 4'])
+    expect(kinds(session.committed(1, T))).toEqual(['puback 1', 'puback 2'])
+    expect(kinds(session.answered(3, Buffer.from('{}'), T))).toEqual(['puback 3', 'publish', 'puback 4'])
     expect(kinds(session.committed(5, T))).toEqual(['puback 5'])
     expect(session.pending).toBe(0)
   })
@@ -388,7 +403,7 @@ describe('a reply', () => {
     // A command goes out meanwhile: that nothing was heard since says nothing about the device.
     session.receive(puback(window), T)
     published(session, 1_000, T)
-    expect(session.presence().silent).toBe(false)
+    expect(session.presence(OWN).silent).toBe(false)
     expect(session.wakeAt()).toBe(Number.POSITIVE_INFINITY)
     expect(session.tick(T + 100_000).close).toBeNull()
     session.committed(1, T + 100_000)
@@ -399,19 +414,32 @@ describe('a reply', () => {
 })
 
 describe('a request', () => {
-  it('that is not supported yet is answered 501, behind its PUBACK', () => {
-    const step = ready().receive(
-      publish(`${S}/thing/measurepoint/post`, '{"id":"12","params":{}}', { messageId: 5 }),
-      T,
-    )
-    expect(kinds(step)).toEqual(['puback 5', 'publish'])
-    expect(step.packets[1]).toMatchObject({ topic: `${S}/thing/measurepoint/post_reply`, qos: 0 })
-    expect(JSON.parse(String((step.packets[1] as IPublishPacket).payload))).toMatchObject({
-      id: '12',
-      code: 501,
-      data: {},
+  it('is handed on, and its answer goes out behind its PUBACK, as it is', () => {
+    const session = ready()
+    const step = session.receive(publish(`${S}/thing/measurepoint/post`, '{"id":"12"}', { messageId: 5 }), T)
+    expect(step).toMatchObject({ packets: [], inputs: [], close: null, oddities: [] })
+    expect(step.requests).toEqual([
+      {
+        type: 'request',
+        uplink: 1,
+        keys: own.keys,
+        path: 'thing/measurepoint/post',
+        payload: Buffer.from('{"id":"12"}'),
+      },
+    ])
+    const answered = session.answered(1, Buffer.from('{"id":"12","code":200,"data":{}}'), T)
+    expect(kinds(answered)).toEqual(['puback 5', 'publish'])
+    expect(answered.packets[1]).toMatchObject({
+      topic: `${S}/thing/measurepoint/post_reply`,
+      qos: 0,
+      payload: Buffer.from('{"id":"12","code":200,"data":{}}'),
     })
-    expect(step).toMatchObject({ inputs: [], close: null, oddities: [{ kind: 'unsupported request' }] })
+  })
+
+  it('that nobody answers is acknowledged all the same', () => {
+    const session = ready()
+    session.receive(publish(`${S}/thing/x`, 'garbage', { messageId: 5 }), T)
+    expect(kinds(session.answered(1, null, T))).toEqual(['puback 5'])
   })
 
   it('on a topic that is not its own is answered 1009, and MQTT 5 says so in the PUBACK as well', () => {
@@ -425,27 +453,32 @@ describe('a request', () => {
   })
 
   it.each([
-    ['without an id', `${S}/thing/x`, '{}'],
-    ['that is no JSON', `${S}/thing/x`, '{"id":"1"'],
-    ['foreign, without an id', '/sys/pk/other/x', ''],
-    ['foreign, an answer itself', '/sys/pk/other/thing/service/reboot_reply', '{"id":"1"}'],
-    ['on a topic too long', `${S}/${'x'.repeat(TOPIC_MAX_CHARS)}`, '{"id":"1"}'],
-  ])('%s is not answered', (_what, topic, payload) => {
+    ['without an id', '/sys/pk/other/x', '{}'],
+    ['that is no JSON', '/sys/pk/other/x', '{"id":"1"'],
+    ['that is empty', '/sys/pk/other/x', ''],
+    ['on no topic of any device', '/x/y', '{}'],
+    ['that is an answer itself', '/sys/pk/other/thing/service/reboot_reply', '{"id":"1"}'],
+    ['on a topic too long', `/sys/pk/other/${'x'.repeat(TOPIC_MAX_CHARS)}`, '{"id":"1"}'],
+  ])('foreign, %s, is not answered', (_what, topic, payload) => {
     const step = ready().receive(publish(topic, payload, { messageId: 5 }), T)
     expect(kinds(step)).toEqual(['puback 5'])
-    expect(step).toMatchObject({ inputs: [], close: null })
+    expect(step).toMatchObject({ inputs: [], requests: [], close: null })
     expect(step.oddities[0]!.topic.length).toBeLessThanOrEqual(TOPIC_MAX_CHARS)
   })
 
-  it('is answered without a subscription, but not where the device asked not to hear it', () => {
+  it('is answered without a subscription, but not where the device asked not to hear it, nor on a topic too long', () => {
     const session = ready()
+    const ask = (topic: string) => {
+      const [request] = session.receive(publish(topic, '{"id":"1"}', { messageId: 5 }), T).requests
+      return kinds(session.answered(request?.uplink ?? 0, Buffer.from('{}'), T))
+    }
     const topic = `${S}/thing/tag/query`
-    const ask = () => kinds(session.receive(publish(topic, '{"id":"1"}', { messageId: 5 }), T))
-    expect(ask()).toEqual(['puback 5', 'publish'])
+    expect(ask(topic)).toEqual(['puback 5', 'publish'])
     session.receive(unsubscribe(`${topic}_reply`), T)
-    expect(ask()).toEqual(['puback 5'])
+    expect(ask(topic)).toEqual(['puback 5'])
     session.receive(subscribe(`${topic}_reply`), T)
-    expect(ask()).toEqual(['puback 5', 'publish'])
+    expect(ask(topic)).toEqual(['puback 5', 'publish'])
+    expect(ask(`${S}/${'x'.repeat(TOPIC_MAX_CHARS)}`)).toEqual(['puback 5'])
   })
 })
 
@@ -494,7 +527,10 @@ describe('subscriptions', () => {
 
   it('that were asked not to be heard are forgotten beyond the bound', () => {
     const session = open()
-    const answered = (topic: string) => kinds(session.receive(publish(topic, '{"id":"1"}', { qos: 0 }), T))
+    const answered = (topic: string) => {
+      const [request] = session.receive(publish(topic, '{"id":"1"}', { qos: 0 }), T).requests
+      return kinds(session.answered(request?.uplink ?? 0, Buffer.from('{}'), T))
+    }
     const long = (i: number) => `${S}/${String(i).padStart(TOPIC_MAX_CHARS - S.length - 7, '0')}`
     for (let i = 0; i <= SUBSCRIPTIONS_MAX_CHARS / TOPIC_MAX_CHARS; i++)
       session.receive(unsubscribe(`${long(i)}_reply`), T)
@@ -566,9 +602,9 @@ describe('what ends a session', () => {
     expect(close).toMatchObject({ reason, code })
     expect([inputs, packets]).toEqual([[], []])
     // It is over: nothing is read, nothing is due, and it is not ready.
-    expect(session.presence().ready).toBe(false)
+    expect(session.presence(OWN).ready).toBe(false)
     expect(session.wakeAt()).toBe(Number.POSITIVE_INFINITY)
-    expect(session.receive(replyTo(1), T)).toEqual({ packets: [], inputs: [], oddities: [], close: null })
+    expect(session.receive(replyTo(1), T)).toEqual(NOTHING)
     expect(session.tick(T + 1e9).close).toBeNull()
     expect(session.close({ reason: 'kicked', code: 0 }).close).toBeNull()
   })

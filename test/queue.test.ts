@@ -7,6 +7,8 @@ import { type Command, isOpen, Kind, makeId, State, stateName } from '../src/cor
 import { errors } from '../src/core/errors.ts'
 import { LATE_REPLIES_KEPT } from '../src/core/limits.ts'
 import {
+  type Answers,
+  type Decision,
   decide,
   type Effect,
   type Enqueue,
@@ -35,6 +37,7 @@ function emptyQueue(over: Partial<Queue> = {}): Queue {
     sessionNo: SESSION,
     sessionNode: 0,
     disabled: false,
+    deleted: false,
     activeAt: T0 - 1000,
     lastOnlineAt: T0 - 1000,
     lastOfflineAt: null,
@@ -87,6 +90,12 @@ function queueWith(...commands: Command[]): Queue {
   })
 }
 
+/** The command of an enqueue that was not refused. */
+function accepted({ answer }: Decision<Answers['enqueue']>): Command {
+  if (!answer.ok) throw new Error(answer.message)
+  return answer.command
+}
+
 const waiting: Presence = { session: SESSION, ready: false, silent: true }
 const readyNow: Presence = { session: SESSION, ready: true, silent: false }
 const at = (now: number, presence: Presence | null, over: Partial<Situation> = {}): Situation => ({
@@ -115,6 +124,8 @@ describe('the table: what each input does to a command in each state', () => {
     | 'cancel all'
     | 'connected, was away'
     | 'connected, takeover'
+    | 'connected, disabled'
+    | 'activated'
     | 'ready'
     | 'disconnected'
     | 'disconnected, older session'
@@ -123,6 +134,11 @@ describe('the table: what each input does to a command in each state', () => {
     | 'unsent'
     | 'unsent, older session'
     | 'unsent, too large'
+    | 'unsent, codec'
+    | 'unsent, unsupported'
+    | 'disable'
+    | 'enable'
+    | 'delete'
     | 'tick, early'
     | 'tick, at the instant'
   /** the state after it; `ignored`: the command is untouched; `noted`: only its late replies are counted */
@@ -141,12 +157,16 @@ describe('the table: what each input does to a command in each state', () => {
   }
   const reply = { type: 'reply', commandId: subject, message: null, outputJson: '{}' } as const
   const unsent = { type: 'unsent', commandId: subject, session: SESSION } as const
-  const columns: Record<Column, (command: Command) => { input: Input; situation: Situation }> = {
+  type Cell = { input: Input; situation: Situation; device?: Partial<Queue> }
+  const connected = { type: 'connected', node: 0, activates: true } as const
+  const columns: Record<Column, (command: Command) => Cell> = {
     'enqueue of another': () => ({ input: enqueueInput(), situation: at(T0 + 1, waiting) }),
     'cancel one': () => ({ input: { type: 'cancel', commandId: subject, by: 'app' }, situation: at(T0 + 1, waiting) }),
     'cancel all': () => ({ input: { type: 'cancel', commandId: null, by: 'app' }, situation: at(T0 + 1, waiting) }),
-    'connected, was away': () => ({ input: { type: 'connected', node: 0 }, situation: at(T0 + 1, null) }),
-    'connected, takeover': () => ({ input: { type: 'connected', node: 0 }, situation: at(T0 + 1, waiting) }),
+    'connected, was away': () => ({ input: connected, situation: at(T0 + 1, null) }),
+    'connected, takeover': () => ({ input: connected, situation: at(T0 + 1, waiting) }),
+    'connected, disabled': () => ({ input: connected, situation: at(T0 + 1, null), device: { disabled: true } }),
+    activated: () => ({ input: { type: 'activated' }, situation: at(T0 + 1, waiting), device: { activeAt: null } }),
     ready: () => ({ input: { type: 'ready' }, situation: at(T0 + 1, readyNow) }),
     disconnected: () => ({
       input: { type: 'disconnected', session: SESSION, reason: 'closed' },
@@ -164,6 +184,15 @@ describe('the table: what each input does to a command in each state', () => {
       situation: at(T0 + 1, waiting),
     }),
     'unsent, too large': () => ({ input: { ...unsent, reason: 'tooLarge' }, situation: at(T0 + 1, waiting) }),
+    'unsent, codec': () => ({ input: { ...unsent, reason: 'codec' }, situation: at(T0 + 1, waiting) }),
+    'unsent, unsupported': () => ({ input: { ...unsent, reason: 'unsupported' }, situation: at(T0 + 1, waiting) }),
+    disable: () => ({ input: { type: 'disable', by: 'me' }, situation: at(T0 + 1, waiting) }),
+    enable: () => ({
+      input: { type: 'enable', by: 'me' },
+      situation: at(T0 + 1, null),
+      device: { disabled: true },
+    }),
+    delete: () => ({ input: { type: 'delete', by: 'me' }, situation: at(T0 + 1, waiting) }),
     'tick, early': command => ({ input: { type: 'tick' }, situation: at(lapsesAt(command) - 1, waiting) }),
     'tick, at the instant': command => ({ input: { type: 'tick' }, situation: at(lapsesAt(command), waiting) }),
   }
@@ -173,6 +202,8 @@ describe('the table: what each input does to a command in each state', () => {
     'cancel all': 'ignored',
     'connected, was away': 'ignored',
     'connected, takeover': 'ignored',
+    'connected, disabled': 'ignored',
+    activated: 'ignored',
     ready: 'ignored',
     disconnected: 'ignored',
     'disconnected, older session': 'ignored',
@@ -181,6 +212,11 @@ describe('the table: what each input does to a command in each state', () => {
     unsent: 'ignored',
     'unsent, older session': 'ignored',
     'unsent, too large': 'ignored',
+    'unsent, codec': 'ignored',
+    'unsent, unsupported': 'ignored',
+    disable: 'ignored',
+    enable: 'ignored',
+    delete: 'ignored',
     'tick, early': 'ignored',
     'tick, at the instant': 'ignored',
   }
@@ -192,6 +228,8 @@ describe('the table: what each input does to a command in each state', () => {
       'cancel all': State.cancelled,
       'connected, was away': 'ignored',
       'connected, takeover': 'ignored',
+      'connected, disabled': 'ignored',
+      activated: 'ignored',
       ready: State.sent,
       disconnected: 'ignored',
       'disconnected, older session': 'ignored',
@@ -200,6 +238,11 @@ describe('the table: what each input does to a command in each state', () => {
       unsent: 'ignored',
       'unsent, older session': 'ignored',
       'unsent, too large': 'ignored',
+      'unsent, codec': 'ignored',
+      'unsent, unsupported': 'ignored',
+      disable: 'ignored',
+      enable: 'ignored',
+      delete: State.cancelled,
       'tick, early': 'ignored',
       'tick, at the instant': State.expired,
     },
@@ -209,6 +252,8 @@ describe('the table: what each input does to a command in each state', () => {
       'cancel all': State.cancelled,
       'connected, was away': State.failed,
       'connected, takeover': 'ignored',
+      'connected, disabled': State.failed,
+      activated: 'ignored',
       ready: State.sent,
       disconnected: State.failed,
       'disconnected, older session': 'ignored',
@@ -217,6 +262,11 @@ describe('the table: what each input does to a command in each state', () => {
       unsent: 'ignored',
       'unsent, older session': 'ignored',
       'unsent, too large': 'ignored',
+      'unsent, codec': 'ignored',
+      'unsent, unsupported': 'ignored',
+      disable: State.failed,
+      enable: State.failed,
+      delete: State.cancelled,
       'tick, early': 'ignored',
       'tick, at the instant': State.failed,
     },
@@ -226,6 +276,8 @@ describe('the table: what each input does to a command in each state', () => {
       'cancel all': 'ignored',
       'connected, was away': 'ignored',
       'connected, takeover': 'ignored',
+      'connected, disabled': 'ignored',
+      activated: 'ignored',
       ready: 'ignored',
       disconnected: 'ignored',
       'disconnected, older session': 'ignored',
@@ -234,6 +286,11 @@ describe('the table: what each input does to a command in each state', () => {
       unsent: State.created,
       'unsent, older session': 'ignored',
       'unsent, too large': State.failed,
+      'unsent, codec': State.failed,
+      'unsent, unsupported': State.failed,
+      disable: 'ignored',
+      enable: 'ignored',
+      delete: State.failed,
       'tick, early': 'ignored',
       'tick, at the instant': State.timedOut,
     },
@@ -243,6 +300,8 @@ describe('the table: what each input does to a command in each state', () => {
       'cancel all': 'ignored',
       'connected, was away': 'ignored',
       'connected, takeover': 'ignored',
+      'connected, disabled': 'ignored',
+      activated: 'ignored',
       ready: 'ignored',
       disconnected: 'ignored',
       'disconnected, older session': 'ignored',
@@ -251,6 +310,11 @@ describe('the table: what each input does to a command in each state', () => {
       unsent: State.failed,
       'unsent, older session': 'ignored',
       'unsent, too large': State.failed,
+      'unsent, codec': State.failed,
+      'unsent, unsupported': State.failed,
+      disable: 'ignored',
+      enable: 'ignored',
+      delete: State.failed,
       'tick, early': 'ignored',
       'tick, at the instant': State.timedOut,
     },
@@ -280,8 +344,8 @@ describe('the table: what each input does to a command in each state', () => {
     for (const [column, make] of Object.entries(columns) as [Column, (typeof columns)[Column]][]) {
       const expected = table[row][column]
       it(`${row} x ${column} -> ${typeof expected === 'number' ? stateName[expected] : expected}`, () => {
-        const { input, situation } = make(command)
-        const decision = decide(queueWith(command), input, situation)
+        const { input, situation, device } = make(command)
+        const decision = decide({ ...queueWith(command), ...device }, input, situation)
         const after = [...decision.queue.open, ...decision.queue.named].find(({ id }) => id === subject)
         const touched = decision.changed.some(({ id }) => id === subject)
         const events = decision.events.filter(({ commandId }) => commandId === subject)
@@ -306,7 +370,7 @@ describe('the table: what each input does to a command in each state', () => {
 
 describe('enqueue', () => {
   const added = (queue: Queue, input: Partial<Enqueue>, situation: Situation) =>
-    decide(queue, enqueueInput(input), situation).answer.command
+    accepted(decide(queue, enqueueInput(input), situation))
 
   it('waits while the device is away when it is cached', () => {
     const command = added(emptyQueue(), {}, at(T0 + 1, null))
@@ -317,7 +381,7 @@ describe('enqueue', () => {
   })
   it('fails an instant command for a device that never connected with 11888, on record', () => {
     const decision = decide(emptyQueue({ activeAt: null }), enqueueInput({ pendingTtlS: 0 }), at(T0 + 1, null))
-    expect(decision.answer.command).toMatchObject({ state: State.failed, code: 11888, settledAt: T0 + 1 })
+    expect(accepted(decision)).toMatchObject({ state: State.failed, code: 11888, settledAt: T0 + 1 })
     expect(decision.changed).toHaveLength(1)
     expect(decision.events).toMatchObject([{ from: null, to: State.failed, reason: 'inactive' }])
   })
@@ -338,7 +402,7 @@ describe('enqueue', () => {
   })
   it('is sent in the same step where the queue is empty and the device ready', () => {
     const decision = decide(emptyQueue(), enqueueInput(), at(T0 + 1, readyNow))
-    expect(decision.answer.command).toMatchObject({ state: State.sent, sentSession: SESSION, sentAt: T0 + 1 })
+    expect(accepted(decision)).toMatchObject({ state: State.sent, sentSession: SESSION, sentAt: T0 + 1 })
     expect(decision.effects).toMatchObject([{ type: 'publish', commandId: idAt(T0 + 1), session: SESSION }])
     expect(decision.events.map(({ from, to }) => [from, to])).toEqual([
       [null, State.created],
@@ -349,7 +413,7 @@ describe('enqueue', () => {
     const head = commandIn(State.sent, TTL_S)
     for (const pendingTtlS of [0, TTL_S]) {
       const decision = decide(queueWith(head), enqueueInput({ pendingTtlS }), at(T0 + 1, readyNow))
-      expect(decision.answer.command.state).toBe(State.created)
+      expect(accepted(decision).state).toBe(State.created)
       expect(decision.queue.open.map(({ id }) => id)).toEqual([head.id, idAt(T0 + 1)])
     }
   })
@@ -357,10 +421,10 @@ describe('enqueue', () => {
     const created = Array.from({ length: 50 }, (_, i) => commandIn(State.created, TTL_S, idAt(T0, i + 1)))
     const sent = commandIn(State.sent, TTL_S, idAt(T0))
     const full = decide(queueWith(sent, ...created), enqueueInput(), at(T0 + 1, null))
-    expect(full.answer.command).toMatchObject({ state: State.failed, code: 11902 })
+    expect(accepted(full)).toMatchObject({ state: State.failed, code: 11902 })
     expect(full.queue.open).toHaveLength(51)
     const room = decide(queueWith(sent, ...created.slice(1)), enqueueInput(), at(T0 + 1, null))
-    expect(room.answer.command.state).toBe(State.created)
+    expect(accepted(room).state).toBe(State.created)
   })
   it('counts the cap after what is due has lapsed', () => {
     const created = Array.from({ length: 50 }, (_, i) => commandIn(State.created, 1, idAt(T0, i)))
@@ -556,7 +620,7 @@ describe('a device in a reboot loop', () => {
     let events = 0
     for (let second = 0; second < 60; second++) {
       const now = T0 + second * 1000
-      const came = decide(queue, { type: 'connected', node: 0 }, at(now, null))
+      const came = decide(queue, { type: 'connected', node: 0, activates: true }, at(now, null))
       expect(came.queue).toMatchObject({ sessionNo: SESSION + second + 1, lastOnlineAt: now })
       const left: Input = { type: 'disconnected', session: came.queue.sessionNo, reason: 'closed' }
       const went = decide(came.queue, left, at(now + 500, null))
@@ -566,6 +630,194 @@ describe('a device in a reboot loop', () => {
     }
     expect(events).toBeLessThanOrEqual(14)
     expect(events).toBeGreaterThanOrEqual(2)
+  })
+})
+
+describe('a device becomes active', () => {
+  const connect = (activates: boolean): Input => ({ type: 'connected', node: 0, activates })
+  const fresh = emptyQueue({ activeAt: null, lastOnlineAt: null })
+
+  it('when it connects with a secret of its own, and not by the secret of its product', () => {
+    expect(decide(fresh, connect(true), at(T0, null)).queue.activeAt).toBe(T0)
+    const { queue, events } = decide(fresh, connect(false), at(T0, null))
+    expect(queue).toMatchObject({ activeAt: null, sessionNo: SESSION + 1, lastOnlineAt: T0 })
+    expect(events).toMatchObject([{ reason: 'connected' }])
+  })
+  it('stays active whatever it connects with later', () => {
+    const active = emptyQueue()
+    expect(decide(active, connect(false), at(T0, null)).queue.activeAt).toBe(active.activeAt)
+    expect(decide(active, connect(true), at(T0, null)).queue.activeAt).toBe(active.activeAt)
+  })
+  it('when it says that it has got its secret, once', () => {
+    const first = decide(fresh, { type: 'activated' }, at(T0, waiting))
+    expect(first.queue.activeAt).toBe(T0)
+    expect(first.events).toMatchObject([{ commandId: null, by: 'device', reason: 'activated' }])
+    const second = decide(first.queue, { type: 'activated' }, at(T0 + 9, waiting))
+    expect(second).toMatchObject({ answer: { ok: true }, events: [] })
+    expect(second.queue).toEqual(first.queue)
+  })
+  it('and then takes instant commands while it is connected', () => {
+    const instant = enqueueInput({ pendingTtlS: 0 })
+    const before = decide(fresh, connect(false), at(T0, null)).queue
+    expect(accepted(decide(before, instant, at(T0 + 1, waiting)))).toMatchObject({ state: State.failed, code: 11888 })
+    const after = decide(before, { type: 'activated' }, at(T0, waiting)).queue
+    expect(accepted(decide(after, instant, at(T0 + 1, waiting))).state).toBe(State.created)
+  })
+})
+
+describe('disabling', () => {
+  const sent = commandIn(State.sent, TTL_S, idAt(T0 - 1))
+  const cached = commandIn(State.created, TTL_S, idAt(T0))
+  const instant = commandIn(State.created, 0, idAt(T0, 1))
+  const disable: Input = { type: 'disable', by: 'me' }
+  const enable: Input = { type: 'enable', by: 'me' }
+  const evict = { type: 'evict', why: 'disabled', session: SESSION }
+
+  it('fails what does not wait, leaves the rest, and ends the connection', () => {
+    const { answer, queue, events, effects } = decide(queueWith(sent, cached, instant), disable, at(T0 + 1, readyNow))
+    expect(answer).toEqual({ ok: true, changed: true })
+    expect(queue).toMatchObject({ disabled: true, lastOfflineAt: T0 + 1, open: [sent, cached] })
+    expect(queue.named).toMatchObject([{ id: instant.id, state: State.failed, code: errors.offline.code }])
+    expect(events).toMatchObject([
+      { commandId: null, by: 'me', reason: 'disabled' },
+      { commandId: instant.id, reason: 'offline' },
+    ])
+    expect(effects).toMatchObject([{ type: 'settled' }, evict])
+  })
+  it('once more changes nothing, and ends a connection that is there all the same', () => {
+    const disabled = { ...queueWith(cached), disabled: true, lastOfflineAt: T0 }
+    const { answer, queue, events, effects, changed } = decide(disabled, disable, at(T0 + 1, readyNow))
+    expect(answer).toEqual({ ok: true, changed: false })
+    expect({ queue, events, changed }).toEqual({ queue: disabled, events: [], changed: [] })
+    expect(effects).toEqual([evict])
+  })
+  it('says since when it is offline, and leaves what was known of one that was away', () => {
+    const since = (over: Partial<Queue>) => decide(emptyQueue(over), disable, at(T0 + 1, null)).queue.lastOfflineAt
+    expect(since({ lastOnlineAt: T0 - 9, lastOfflineAt: null })).toBe(T0 + 1)
+    expect(since({ lastOnlineAt: T0 - 5, lastOfflineAt: T0 - 9 })).toBe(T0 + 1)
+    expect(since({ lastOnlineAt: T0 - 9, lastOfflineAt: T0 - 5 })).toBe(T0 - 5)
+    expect(since({ lastOnlineAt: null, lastOfflineAt: null })).toBeNull()
+  })
+  it('lets in nobody, sends nothing, and takes cached commands alone', () => {
+    const { queue } = decide(queueWith(cached), disable, at(T0 + 1, readyNow))
+    const login = decide(queue, { type: 'connected', node: 0, activates: true }, at(T0 + 2, null))
+    expect(login.answer).toEqual({ ok: false, code: errors.denied.code, message: 'the device is disabled' })
+    expect({ queue: login.queue, events: login.events, effects: login.effects }).toEqual({
+      queue,
+      events: [],
+      effects: [],
+    })
+    expect(decide(queue, { type: 'ready' }, at(T0 + 2, readyNow)).effects).toEqual([])
+    const id = idAt(T0 + 2)
+    expect(accepted(decide(queue, enqueueInput({ id }), at(T0 + 2, readyNow))).state).toBe(State.created)
+    const refused = decide(queue, enqueueInput({ id, pendingTtlS: 0 }), at(T0 + 2, readyNow))
+    expect(accepted(refused)).toMatchObject({ state: State.failed, code: errors.offline.code })
+  })
+  it('lets an answer that was on its way settle what was sent, and its timeout otherwise', () => {
+    const { queue } = decide(queueWith(sent), disable, at(T0 + 1, readyNow))
+    const reply: Input = {
+      type: 'reply',
+      commandId: sent.id,
+      code: 0,
+      deviceCode: '0',
+      message: null,
+      outputJson: null,
+    }
+    expect(decide(queue, reply, at(T0 + 2, null)).queue.named).toMatchObject([{ state: State.succeeded }])
+    const late = decide(queue, { type: 'tick' }, at(sent.deadlineAt ?? 0, null))
+    expect(late.queue.named).toMatchObject([{ state: State.timedOut, code: errors.timedOut.code }])
+  })
+  it('is undone by enabling, which sends what waits where a connection is there', () => {
+    const disabled = { ...queueWith(cached), disabled: true }
+    const { answer, queue, events, effects } = decide(disabled, enable, at(T0 + 1, readyNow))
+    expect(answer).toEqual({ ok: true, changed: true })
+    expect(queue.disabled).toBe(false)
+    expect(events).toMatchObject([
+      { by: 'me', reason: 'enabled' },
+      { commandId: cached.id, to: State.sent },
+    ])
+    expect(effects).toMatchObject([{ type: 'publish', commandId: cached.id }])
+    const again = decide(queue, enable, at(T0 + 2, readyNow))
+    expect(again).toMatchObject({ answer: { ok: true, changed: false }, events: [], effects: [] })
+  })
+})
+
+describe('deleting', () => {
+  const sent = commandIn(State.sent, 0, idAt(T0 - 1))
+  const cached = commandIn(State.created, TTL_S, idAt(T0))
+  const instant = commandIn(State.created, 0, idAt(T0, 1))
+  const code = errors.deviceDeleted.code
+  const remove: Input = { type: 'delete', by: 'me' }
+
+  it('settles everything, tells what, and ends the connection', () => {
+    const { answer, queue, events, effects } = decide(queueWith(sent, cached, instant), remove, at(T0 + 1, readyNow))
+    expect(answer).toMatchObject({
+      ok: true,
+      cancelled: [
+        { id: cached.id, state: State.cancelled, code, settledAt: T0 + 1 },
+        { id: instant.id, state: State.cancelled, code },
+      ],
+      failed: { id: sent.id, state: State.failed, code },
+    })
+    expect(queue).toMatchObject({ deleted: true, open: [] })
+    expect(queue.named).toHaveLength(3)
+    expect(events.map(({ commandId, to, by, reason }) => [commandId, to, by, reason])).toEqual([
+      [sent.id, State.failed, 'me', 'device deleted'],
+      [cached.id, State.cancelled, 'me', 'device deleted'],
+      [instant.id, State.cancelled, 'me', 'device deleted'],
+      [null, null, 'me', 'deleted'],
+    ])
+    expect(effects.map(({ type }) => type)).toEqual(['settled', 'settled', 'settled', 'evict'])
+    expect(effects.at(-1)).toEqual({ type: 'evict', why: 'deleted', session: SESSION })
+  })
+  it('does not claim what had expired first, nor what fails because the device is away', () => {
+    const late = decide(queueWith(cached), remove, at(cached.expireAt, waiting))
+    expect(late.answer).toEqual({ ok: true, cancelled: [], failed: null })
+    expect(late.queue.named).toMatchObject([{ state: State.expired }])
+    const away = decide(queueWith(instant), remove, at(T0 + 1, null))
+    expect(away.answer).toEqual({ ok: true, cancelled: [], failed: null })
+    expect(away.queue.named).toMatchObject([{ state: State.failed, code: errors.offline.code }])
+  })
+  it('leaves a device that does nothing any more, whatever comes', () => {
+    const { queue } = decide(queueWith(sent, cached), remove, at(T0 + 1, readyNow))
+    const gone = { ok: false, code: errors.notFound.code, message: 'the device is deleted' } as const
+    const ok = { ok: true } as const
+    const commandId = sent.id
+    const expected: { [Type in Input['type']]: [Input & { type: Type }, Answers[Type]] } = {
+      enqueue: [enqueueInput(), gone],
+      cancel: [{ type: 'cancel', commandId, by: 'me' }, gone],
+      connected: [{ type: 'connected', node: 0, activates: true }, gone],
+      activated: [{ type: 'activated' }, ok],
+      ready: [{ type: 'ready' }, ok],
+      disconnected: [{ type: 'disconnected', session: SESSION, reason: 'closed' }, ok],
+      reply: [
+        { type: 'reply', commandId, code: 0, deviceCode: '0', message: null, outputJson: null },
+        { ok: true, outcome: 'ignored' },
+      ],
+      unsent: [{ type: 'unsent', commandId, session: SESSION, reason: 'late' }, ok],
+      disable: [
+        { type: 'disable', by: 'me' },
+        { ok: true, changed: false },
+      ],
+      enable: [
+        { type: 'enable', by: 'me' },
+        { ok: true, changed: false },
+      ],
+      delete: [
+        { type: 'delete', by: 'me' },
+        { ok: true, cancelled: [], failed: null },
+      ],
+      tick: [{ type: 'tick' }, ok],
+    }
+    for (const [input, answer] of Object.values(expected))
+      expect(decide(queue, input, at(T0 + 2, readyNow))).toEqual({
+        queue,
+        changed: [],
+        outcomes: [],
+        events: [],
+        effects: [],
+        answer,
+      })
   })
 })
 
@@ -588,12 +840,17 @@ describe('invariants over random histories', () => {
     fc.record({
       do: fc.constantFrom('connect', 'ready', 'disconnect', 'tick', 'reply', 'wrongReply', 'unsent' as const),
     }),
+    fc.record({ do: fc.constantFrom('activated', 'disable', 'enable', 'enable' as const) }),
     fc.record({ do: fc.constant('wait' as const), ms: fc.constantFrom(0, 1, 400, 1000, 4000) }),
   )
 
-  it('one sent at most, order kept, final for ever, progress, dense events', () => {
+  const deletion = fc.record({ do: fc.constant('delete' as const) })
+  const history = fc.tuple(fc.array(step, { maxLength: 80 }), fc.array(fc.oneof(deletion, step), { maxLength: 4 }))
+
+  it('one sent at most, order kept, final for ever, progress, dense events; disabled or deleted, nothing is sent', () => {
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 80 }), steps => {
+      fc.property(history, ([before, after]) => {
+        const steps = [...before, ...after]
         let queue = emptyQueue({ sessionNo: 0, activeAt: null })
         let presence = null as Presence | null
         let now = T0
@@ -615,7 +872,10 @@ describe('invariants over random histories', () => {
             if (named && !isOpen(named.state)) queue = { ...queue, named: [named] }
             input = { type: 'cancel', commandId, by: 'me' }
           }
-          if (action.do === 'connect') input = { type: 'connected', node: 0 }
+          if (action.do === 'connect') input = { type: 'connected', node: 0, activates: now % 2 === 0 }
+          if (action.do === 'activated') input = { type: 'activated' }
+          if (action.do === 'disable' || action.do === 'enable' || action.do === 'delete')
+            input = { type: action.do, by: 'me' }
           if (action.do === 'ready' && presence) {
             presence = { ...presence, ready: true }
             input = { type: 'ready' }
@@ -632,7 +892,9 @@ describe('invariants over random histories', () => {
             input = { type: 'unsent', commandId: sent.id, session: sent.sentSession ?? 0, reason: 'sessionGone' }
 
           const decision = decide(queue, input, { now, presence, dispatch: true, queueCap })
-          if (input.type === 'connected') presence = { session: decision.queue.sessionNo, ready: false, silent: false }
+          if (input.type === 'connected' && decision.answer.ok)
+            presence = { session: decision.queue.sessionNo, ready: false, silent: false }
+          if (decision.effects.some(effect => effect.type === 'evict')) presence = null
           for (const command of decision.changed) {
             const before = all.get(command.id)
             if (before && !isOpen(before.state)) expect(command.state).toBe(before.state)
@@ -654,6 +916,13 @@ describe('invariants over random histories', () => {
     const created = after.open.filter(command => command.state === State.created)
     expect(sent.length).toBeLessThanOrEqual(1)
     expect(created.length).toBeLessThanOrEqual(situation.queueCap)
+    if (after.deleted) expect(after.open).toEqual([])
+    if (after.disabled || after.deleted) {
+      expect(effects.map(({ type }) => type)).not.toContain('publish')
+      expect(created.filter(({ pendingTtlS }) => pendingTtlS === 0)).toEqual([])
+      expect(after.sessionNo).toBe(before.sessionNo)
+    }
+    if (before.deleted) expect({ after, effects }).toEqual({ after: before, effects: [] })
     expect([...after.open].sort((x, y) => (x.id < y.id ? -1 : 1))).toEqual(after.open)
     expect(after.open.every(command => situation.now < lapsesAt(command))).toBe(true)
     if (situation.presence?.ready && situation.presence.session === after.sessionNo && created.length > 0)

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { type RunResult, runSeed } from '../sim/run.ts'
 
 const SEEDS = 10
-const STEPS = 300
+const STEPS = 600
 
 /** What went wrong, with the lines that lead to it, so that a failing test tells its story. */
 const told = ({ failure, trace }: RunResult): string =>
@@ -25,6 +25,9 @@ describe.each(['memory', 'sqlite'] as const)('on %s', store => {
       'session takeover',
       'event sent > timedOut (timeout)',
       'stale device',
+      'sub-device gets a command',
+      'command is held',
+      'session evicted, disabled',
     ])
       expect(seen.get(what) ?? 0, what).toBeGreaterThan(0)
     expect([...seen.keys()].filter(what => what.startsWith('crash ')).length).toBeGreaterThan(1)

@@ -19,7 +19,9 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { DatabaseSync } from '@photostructure/sqlite'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { State } from '../src/core/command.ts'
 import { Bug } from '../src/core/errors.ts'
+import { STORE_SEARCHES_PREPARED_MAX } from '../src/core/limits.ts'
 import {
   type Migration,
   parseMigration,
@@ -28,9 +30,10 @@ import {
   SchemaMismatch,
 } from '../src/store/migrate.ts'
 import { openSqlite } from '../src/store/sqlite.ts'
-import { CannotOpen } from '../src/store/sqlite-file.ts'
+import { CannotOpen, closeFile, openFile } from '../src/store/sqlite-file.ts'
+import { Searches } from '../src/store/sqlite-searches.ts'
 import { statements } from '../src/store/sqlite-statements.ts'
-import type { Store } from '../src/store/store.ts'
+import type { Condition, Store } from '../src/store/store.ts'
 import { addDevices, asSent, changeOf, commit, created, id, inserted, loadOne, ORG, put, T0 } from './rig/store.ts'
 
 let folder: string
@@ -227,7 +230,10 @@ describe('migrations', () => {
 
   test('those of this program are numbered and say whether they break', () => {
     expect(own.map(({ number }) => number)).toEqual(own.map((_, n) => n + 1))
-    expect(own[0]).toMatchObject({ number: 1, name: 'initial', breaking: true })
+    expect(own.map(({ name, breaking }) => [name, breaking])).toEqual([
+      ['initial', true],
+      ['device_data', false],
+    ])
   })
 
   test('a file needs a number, a name and the word on breaking', () => {
@@ -258,6 +264,61 @@ describe('migrations', () => {
     })
     expect(versions).toEqual(more.map(({ number, name, breaking }) => ({ number, name, breaking: breaking ? 1 : 0 })))
     expect(rows).toEqual([{ x: 1 }])
+  })
+
+  /** A store as the first program left it: a gateway, a device behind it, a command that waits. */
+  const firstSchema = (): void => {
+    const db = openFile(file, own.slice(0, 1))
+    db.exec(`
+      insert into organization values ('o1', 'One');
+      insert into product values ('pk1', 'o1', 'sealed', null, '{}');
+      insert into device (asset_id, org_id, product_key, device_key, secret, name_json, timezone, disabled, gateway_id, version, session_no, active_at)
+        values ('gate', 'o1', 'pk1', 'gate', 's', '{}', '+08:00', 0, null, 3, 2, ${T0}), ('sub', 'o1', 'pk1', 'sub', 's', '{}', '+08:00', 1, 1, 5, 0, null);
+      insert into command values (${id(1)}, 1, 1, 2, 'reboot', 30, 600, ${T0 + 600_000}, null, ${T0}, null, null, null, 'app1', null, 0);
+      insert into command_body values (${id(1)}, '{"defaultValue":"Reboot"}', '{"delay":1}', null, null, null);
+      insert into event values (1, 1, ${id(1)}, null, 1, ${T0}, 'app1', 'accepted', null)`)
+    closeFile(db)
+  }
+
+  test('a store of the first schema keeps all that it has, and takes what devices report', async () => {
+    firstSchema()
+    const store = open()
+    const row = { orgId: 'o1', productKey: 'pk1', secret: 's', nameJson: '{}', timezone: '+08:00' }
+    const never = { lastOnlineAt: null, lastOfflineAt: null }
+    expect(await store.deviceByAsset('gate')).toEqual({
+      ...row,
+      ...never,
+      id: 1,
+      assetId: 'gate',
+      deviceKey: 'gate',
+      disabled: false,
+      gatewayAssetId: null,
+      certificateSerial: null,
+      activeAt: T0,
+    })
+    expect(await store.subDevices('gate')).toMatchObject([{ id: 2, assetId: 'sub', disabled: true }])
+    expect(await loadOne(store, 1)).toMatchObject({ version: 3, sessionNo: 2, open: [created(id(1))] })
+    expect((await store.command(1, id(1)))?.body.inputJson).toBe('{"delay":1}')
+    expect(await store.events(1, null, 10)).toMatchObject([{ seq: 1, commandId: id(1) }])
+    expect(await store.latestValues(1, null)).toEqual([])
+    const value = { pointId: 'p', valueJson: '1', quality: null, at: T0 }
+    expect(await store.saveData([{ type: 'measurepoints', deviceId: 1, values: [value] }])).toEqual([true])
+    await store.close()
+    expect(await open().latestValues(1, null)).toEqual([value])
+  })
+
+  test('a program that knows the first schema only can use a file of the second', async () => {
+    firstSchema()
+    await open().close()
+    const db = openFile(file, own.slice(0, 1))
+    db.exec(`
+      insert into device (asset_id, org_id, product_key, device_key, secret, name_json, timezone, disabled, gateway_id)
+        values ('new', 'o1', 'pk1', 'new', 's', '{}', '+08:00', 0, 1);
+      update device set version = version + 1, session_no = 3 where id = 1`)
+    closeFile(db)
+    const store = open()
+    expect((await store.subDevices('gate')).map(({ assetId }) => assetId)).toEqual(['sub', 'new'])
+    expect(await loadOne(store, 1)).toMatchObject({ version: 4, sessionNo: 3 })
   })
 
   test('one that fails leaves nothing behind, and those before it stay', async () => {
@@ -347,6 +408,31 @@ describe('the schema', () => {
     expect(await addDevices(again, 'a3')).toEqual([3])
   })
 
+  test('what a device reported goes with its row, of every table that has some', async () => {
+    const store = open()
+    const [deviceId] = await addDevices(store, 'a1')
+    await store.saveData([
+      {
+        type: 'measurepoints',
+        deviceId: deviceId!,
+        values: [{ pointId: 'p', valueJson: '1', quality: null, at: T0 }],
+      },
+      { type: 'event', deviceId: deviceId!, event: { eventId: 'e', outputJson: '{}', at: T0 } },
+      { type: 'attributes', deviceId: deviceId!, set: [['a', '1']], remove: [] },
+      { type: 'tags', deviceId: deviceId!, set: [['t', 'x']], remove: [] },
+    ])
+    const queue = await loadOne(store, deviceId!)
+    await commit(store, changeOf({ ...queue, deleted: true }))
+    await store.close()
+    raw(db => {
+      const tables: { name: string }[] = db.prepare("select name from sqlite_schema where type = 'table'").all()
+      const ofDevices = tables.filter(({ name }) => /^(latest_|device_)/.test(name))
+      expect(ofDevices).toHaveLength(4)
+      for (const { name } of [...ofDevices, { name: 'device' }])
+        expect([name, db.prepare(`select count(*) as count from ${name}`).get()]).toEqual([name, { count: 0 }])
+    })
+  })
+
   test('expired answers of repeated calls are forgotten with the tokens', async () => {
     await open().close()
     const row = (key: string, expireAt: number) =>
@@ -387,5 +473,45 @@ describe('the schema', () => {
       node = db.prepare('select node_no, batch_no, clock_at from node').all()
     })
     expect(node).toEqual([{ node_no: 0, batch_no: 2, clock_at: T0 }])
+  })
+})
+
+describe('searches', () => {
+  test('of a shape that was asked for before are not prepared again; so many are kept, and no more', () => {
+    const db = new DatabaseSync(':memory:')
+    let count = 0
+    const searches = new Searches({
+      prepare: sql => {
+        count += 1
+        return db.prepare(sql)
+      },
+    })
+    const prepared = (...shapes: number[]) => {
+      count = 0
+      for (const shape of shapes) expect(searches.prepared(`select ${shape}, ?`).get('x')).toEqual([shape, 'x'])
+      return count
+    }
+    const shapes = Array.from({ length: STORE_SEARCHES_PREPARED_MAX }, (_, n) => n)
+    expect(prepared(0, 0, 0)).toBe(1)
+    expect(prepared(...shapes)).toBe(shapes.length - 1)
+    expect(prepared(...shapes, ...shapes)).toBe(0)
+    expect(prepared(-1)).toBe(1)
+    // The one that had not been asked for longest has made room; all others are there.
+    expect(prepared(...shapes.slice(1))).toBe(0)
+    expect(prepared(0)).toBe(1)
+    db.close()
+  })
+
+  test('of more shapes than are kept find what they should', async () => {
+    const store = open()
+    const [device] = await addDevices(store, 'a1')
+    await put(store, device!, created(id(1)), created(id(2)))
+    const isCreated = { op: 'state', states: [State.created], negated: false } as const
+    for (let terms = 1; terms <= STORE_SEARCHES_PREPARED_MAX; terms += 1) {
+      const condition: Condition = { op: 'or', terms: Array.from({ length: terms }, () => isCreated) }
+      const { rows, total } = await store.search(device!, condition, 0, 1)
+      expect([rows.map(({ command }) => command.id), total]).toEqual([[id(2)], 2])
+    }
+    expect((await store.search(device!, { op: 'or', terms: [isCreated] }, 1, 1)).rows).toHaveLength(1)
   })
 })

@@ -1,5 +1,5 @@
-// Every store does what the memory store does: the same random history of steps, stale commits, purges and fleet changes on both, and the same
-// answers. The changes come from the rules themselves, so that what is tried is what the engine writes.
+// Every store does what the memory store does: the same random history of steps, stale commits, purges, fleet changes and reports of devices on
+// both, and the same answers. The changes come from the rules themselves, so that what is tried is what the engine writes.
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -11,7 +11,7 @@ import { Ids } from '../src/core/ids.ts'
 import { decide, type Input, type Queue } from '../src/core/queue.ts'
 import { openMemory } from '../src/store/memory.ts'
 import { openSqlite } from '../src/store/sqlite.ts'
-import type { Condition, DeviceChange, Store } from '../src/store/store.ts'
+import type { Condition, DataChange, DeviceChange, Store } from '../src/store/store.ts'
 import { bodyRow, deviceRow, event, smallFleet, T0 } from './rig/store.ts'
 
 const others = [{ name: 'sqlite', open: (folder: string) => openSqlite(join(folder, 'test.db')) }]
@@ -37,6 +37,10 @@ const stepArbitrary = fc.record({
     [1, 'unsent' as const],
     [1, 'ready' as const],
     [1, 'tick' as const],
+    [1, 'activated' as const],
+    [1, 'disable' as const],
+    [1, 'enable' as const],
+    [1, 'delete' as const],
   ),
   pick: fc.nat(5),
   instant: fc.boolean(),
@@ -48,6 +52,28 @@ const stepArbitrary = fc.record({
   stale: weighted([9, false], [1, true]),
 })
 type Step = typeof stepArbitrary extends fc.Arbitrary<infer T> ? T : never
+
+const label = fc.constantFrom('a', 'b', 'c', '', 'ä')
+const json = fc.constantFrom('1', '[]', '{"n":"\\u0000"}')
+/** What a device reports, without the device. */
+const reportArbitrary = fc.oneof(
+  fc.record({
+    type: fc.constant('measurepoints' as const),
+    values: fc.array(
+      fc.record({ pointId: label, valueJson: json, quality: fc.constantFrom(null, 1, 0.5), at: fc.nat(5) }),
+      { maxLength: 4 },
+    ),
+  }),
+  fc.record({
+    type: fc.constant('event' as const),
+    event: fc.record({ eventId: label, outputJson: json, at: fc.nat(5) }),
+  }),
+  fc.record({
+    type: fc.constantFrom('attributes' as const, 'tags' as const),
+    set: fc.array(fc.tuple(label, json), { maxLength: 4 }),
+    remove: fc.array(label, { maxLength: 3 }),
+  }),
+)
 
 const moveArbitrary = fc.oneof(
   {
@@ -71,12 +97,33 @@ const moveArbitrary = fc.oneof(
     arbitrary: fc.record({ type: fc.constant('fleet' as const), device: fc.nat(DEVICES - 1), disabled: fc.boolean() }),
   },
   { weight: 1, arbitrary: fc.record({ type: fc.constant('broken' as const), device: fc.nat(DEVICES - 1) }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      type: fc.constant('report' as const),
+      device: fc.nat(DEVICES - 1),
+      changes: fc.array(reportArbitrary, { minLength: 1, maxLength: 4 }),
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ type: fc.constant('add' as const), device: fc.nat(DEVICES - 1) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      type: fc.constant('gateway' as const),
+      device: fc.nat(DEVICES - 1),
+      from: fc.option(fc.nat(DEVICES - 1)),
+      to: fc.option(fc.nat(DEVICES - 1)),
+    }),
+  },
 )
 type Move = typeof moveArbitrary extends fc.Arbitrary<infer T> ? T : never
 
 /** One history on two stores, compared at each move. */
 class History {
+  /** numbers of the devices by their place; of one that was deleted its last */
   readonly ids: number[] = []
+  /** all that ever were */
+  readonly everyId = new Set<number>()
   readonly commandIds: string[] = []
   #now = T0
   readonly #generator = new Ids(0, null)
@@ -97,12 +144,16 @@ class History {
   async start(): Promise<void> {
     const assetIds = Array.from({ length: DEVICES }, (_, n) => `a${n}`)
     await this.both(store => store.applyFleet(smallFleet(...assetIds), this.#now))
-    for (const assetId of assetIds) {
-      const device = await this.both(store => store.deviceByAsset(assetId))
-      this.ids.push(device!.id)
-    }
+    for (const place of assetIds.keys()) await this.#look(place)
     const connect = { input: 'connected', pick: 0, instant: false, present: true, ready: true, silent: false } as const
     await this.#batch(this.ids.map((_, device) => ({ device, ...connect, success: true, stale: false })))
+  }
+
+  async #look(place: number): Promise<void> {
+    const device = await this.both(store => store.deviceByAsset(`a${place}`))
+    if (device === null) return
+    this.ids[place] = device.id
+    this.everyId.add(device.id)
   }
 
   async move(move: Move): Promise<void> {
@@ -116,7 +167,25 @@ class History {
       case 'fleet': {
         const { disabled } = move
         const row = deviceRow(`a${move.device}`, { disabled })
-        return this.both(store => store.applyFleet({ ...smallFleet(), devices: [row] }, this.#now))
+        await this.both(store => store.applyFleet({ ...smallFleet(), devices: [row] }, this.#now))
+        return this.#look(move.device)
+      }
+      case 'report': {
+        const deviceId = this.ids[move.device]!
+        const changes: DataChange[] = move.changes.map(change => ({ ...change, deviceId }))
+        await this.both(store => store.saveData(changes))
+        return
+      }
+      case 'add': {
+        const row = deviceRow(`a${move.device}`)
+        await this.both(store => store.addDevices([row]).then(String, String))
+        return this.#look(move.device)
+      }
+      case 'gateway': {
+        const name = (place: number | null): string | null => (place === null ? null : `a${place}`)
+        const moves = [{ assetId: `a${move.device}`, from: name(move.from), to: name(move.to) }]
+        await this.both(store => store.moveDevices(moves).then(String, String))
+        return
       }
       case 'broken':
         return this.#broken(this.ids[move.device]!)
@@ -127,13 +196,14 @@ class History {
     const keys = steps.map(({ device }) => ({ deviceId: this.ids[device]!, commandIds: this.commandIds }))
     const queues = await this.both(store => store.load(keys))
     let lastCommandId: string | null = null
-    const changes = steps.map((step, n) => {
-      const loaded = queues[n]!
+    const changes = steps.flatMap((step, n) => {
+      const loaded = queues[n] ?? null
+      if (loaded === null) return []
       const queue = step.stale ? (this.#before.get(loaded.deviceId) ?? loaded) : loaded
       this.#before.set(loaded.deviceId, loaded)
       const input = this.#input(step, queue)
       if (input.type === 'enqueue') lastCommandId = input.id
-      return this.#change(step, queue, input)
+      return [this.#change(step, queue, input)]
     })
     await this.both(store => store.commit({ node: 0, lastCommandId, now: this.#now, changes }))
   }
@@ -154,7 +224,7 @@ class History {
       case 'cancelAll':
         return { type: 'cancel', commandId: null, by: 'app1' }
       case 'connected':
-        return { type: 'connected', node: 0 }
+        return { type: 'connected', node: 0, activates: step.success }
       case 'disconnected':
         return { type: 'disconnected', session: queue.sessionNo, reason: 'closed' }
       case 'reply': {
@@ -165,8 +235,13 @@ class History {
       }
       case 'unsent':
         return { type: 'unsent', commandId: target, session: queue.sessionNo, reason: 'sessionGone' }
+      case 'disable':
+      case 'enable':
+      case 'delete':
+        return { type: step.input, by: 'app1' }
       case 'ready':
       case 'tick':
+      case 'activated':
         return { type: step.input }
     }
   }
@@ -192,7 +267,7 @@ class History {
   /** A batch whose guard does not hold is refused by both, and leaves nothing behind. */
   async #broken(deviceId: number): Promise<void> {
     const [queue] = await this.both(store => store.load([{ deviceId, commandIds: this.commandIds }]))
-    const command = [...queue!.open, ...queue!.named][0]
+    const command = [...(queue?.open ?? []), ...(queue?.named ?? [])][0]
     if (command === undefined) return
     const from = command.state === State.created ? State.sent : State.created
     const change: DeviceChange = {
@@ -213,9 +288,18 @@ class History {
       { op: 'state', states: [State.created, State.sent], negated: false },
       { op: 'created', from: this.#now - 30_000, to: this.#now },
     ]
-    await this.both(store => store.load(this.ids.map(deviceId => ({ deviceId, commandIds: this.commandIds }))))
+    await this.both(store => store.load([...this.everyId].map(deviceId => ({ deviceId, commandIds: this.commandIds }))))
     await this.both(store => store.bodies(this.commandIds))
-    for (const deviceId of this.ids) {
+    for (let place = 0; place < DEVICES; place += 1) {
+      await this.both(store => store.deviceByKeys('pk1', `key-a${place}`))
+      await this.both(store => store.subDevices(`a${place}`))
+    }
+    for (const deviceId of this.everyId) {
+      await this.both(store => store.latestValues(deviceId, null))
+      await this.both(store => store.latestValues(deviceId, ['b', 'a', 'x', 'a']))
+      await this.both(store => store.latestEvents(deviceId))
+      await this.both(async store => [...(await store.attributes(deviceId))])
+      await this.both(async store => [...(await store.tags(deviceId))])
       await this.both(store => store.events(deviceId, null, 100))
       await this.both(store => store.events(deviceId, null, 3))
       for (const condition of conditions) await this.both(store => store.search(deviceId, condition, 1, 5))
@@ -241,6 +325,7 @@ describe.each(others)('$name', ({ open }) => {
 
   test('agrees with the memory store on any history', async () => {
     let run = 0
+    let deleted = 0
     const reached = new Set<State>()
     await fc.assert(
       fc.asyncProperty(fc.array(moveArbitrary, { minLength: 20, maxLength: 40 }), async moves => {
@@ -253,6 +338,7 @@ describe.each(others)('$name', ({ open }) => {
             for (const state of (await store.countByState()).keys()) reached.add(state)
           }
           await history.compare()
+          deleted += history.everyId.size - DEVICES
         } finally {
           await store.close()
         }
@@ -261,5 +347,6 @@ describe.each(others)('$name', ({ open }) => {
     )
     // The histories went everywhere: otherwise they would agree about nothing.
     expect([...reached].sort()).toEqual([1, 2, 3, 4, 5, 6, 7])
+    expect(deleted).toBeGreaterThan(0)
   })
 })

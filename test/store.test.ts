@@ -1,5 +1,5 @@
 // How every store behaves: one suite, run on each. A case that a store must skip carries the reason.
-// What only one store has is in its own file (sqlite.test.ts).
+// How devices come, move, go and report is in store-devices.test.ts; what only one store has is in its own file (sqlite.test.ts).
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -8,8 +8,6 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type Command, idMs, isOpen, makeId, State } from '../src/core/command.ts'
 import { Bug } from '../src/core/errors.ts'
-import { openMemory } from '../src/store/memory.ts'
-import { openSqlite } from '../src/store/sqlite.ts'
 import { type Condition, FleetConflict, type Store, type StoredCommand } from '../src/store/store.ts'
 import {
   addDevices,
@@ -28,20 +26,9 @@ import {
   ORG,
   put,
   smallFleet,
+  stores,
   T0,
 } from './rig/store.ts'
-
-interface StoreUnderTest {
-  readonly name: string
-  open(folder: string): Store
-  /** why what was committed is not there after close and open, or null where it is */
-  readonly forgets: string | null
-}
-
-const stores: readonly StoreUnderTest[] = [
-  { name: 'memory', open: () => openMemory(), forgets: 'the memory store ends with its process' },
-  { name: 'sqlite', open: folder => openSqlite(join(folder, 'test.db')), forgets: null },
-]
 
 describe.each(stores)('$name store', ({ open, forgets }) => {
   let folder: string
@@ -80,6 +67,7 @@ describe.each(stores)('$name store', ({ open, forgets }) => {
         sessionNo: 0,
         sessionNode: null,
         disabled: false,
+        deleted: false,
         activeAt: null,
         lastOnlineAt: null,
         lastOfflineAt: null,
@@ -154,10 +142,13 @@ describe.each(stores)('$name store', ({ open, forgets }) => {
       })
     })
 
-    test('never writes what the fleet owns', async () => {
-      const queue = await loadOne(store, device)
-      await commit(store, changeOf({ ...queue, disabled: true }))
-      expect(await loadOne(store, device)).toMatchObject({ disabled: false, version: 1 })
+    test('says whether the device is disabled, and touches nothing else of its row', async () => {
+      const row = await store.deviceByAsset('a1')
+      await commit(store, changeOf({ ...(await loadOne(store, device)), disabled: true }))
+      expect(await loadOne(store, device)).toMatchObject({ disabled: true, version: 1 })
+      expect(await store.deviceByAsset('a1')).toEqual({ ...row, disabled: true })
+      await commit(store, changeOf({ ...(await loadOne(store, device)), disabled: false }))
+      expect(await store.deviceByAsset('a1')).toEqual(row)
     })
 
     test('of a row on record only what moves is written', async () => {
@@ -715,7 +706,8 @@ describe.each(stores)('$name store', ({ open, forgets }) => {
       const before = await loadOne(store, device)
       await store.applyFleet(smallFleet('a2', 'a1'), T0 + 1)
       expect(await loadOne(store, device)).toEqual(before)
-      const changed = { timezone: 'Europe/Berlin', disabled: true, secret: 'other', nameJson: '{"defaultValue":"x"}' }
+      const more = { secret: 'other', nameJson: '{"defaultValue":"x"}', certificateSerial: '1f' }
+      const changed = { timezone: 'Europe/Berlin', disabled: true, ...more }
       await store.applyFleet({ ...smallFleet('a2'), devices: [deviceRow('a1', changed), deviceRow('a2')] }, T0 + 2)
       expect(await store.deviceByAsset('a1')).toMatchObject({ ...changed, id: device })
       expect(await loadOne(store, device)).toEqual({ ...before, version: before.version + 1, disabled: true })

@@ -30,7 +30,7 @@ export interface Address {
 export interface TlsFiles {
   readonly certFile: string
   readonly keyFile: string
-  /** with it, clients must show a certificate that it signed */
+  /** with it, clients are asked for a certificate that it signed; those of products with biDirectionalAuth must have one */
   readonly clientCaFile: string | null
 }
 
@@ -48,12 +48,16 @@ export interface ServeConfig {
   readonly store: StoreConfig
   /** path of the fleet file that is applied at start */
   readonly fleetFile: string | null
+  /** folder of the modules that translate for products with a format of their own */
+  readonly codecsDir: string | null
   readonly auth: 'signature' | 'open'
   /** the operator accepts that with auth open everyone who reaches the port may do everything */
   readonly iKnowThisIsOpen: boolean
   readonly nodeId: number
   readonly queueCap: number
   readonly readyAfterMs: number
+  /** whether an active device may log in with its product's secret again, and is told its own again */
+  readonly reactivation: 'strict' | 'lenient'
   readonly retentionDays: number
   readonly maxInputBytes: number
   readonly clockWindowMinutes: number
@@ -94,10 +98,11 @@ export const serveSpec = {
       'DOWNLINK_TLS_CLIENT_CA',
       'file',
       null,
-      'Require client certificates signed by this CA, PEM.',
+      'CA of client certificates, PEM; products with biDirectionalAuth require one.',
     ),
     storeOption,
     option('fleet', 'DOWNLINK_FLEET', 'file', null, 'Fleet file, YAML or JSON, applied at start; nothing is deleted.'),
+    option('codecs', 'DOWNLINK_CODECS', 'dir', null, 'Codecs of products with dataFormat Custom: dir/productKey.mjs.'),
     option('auth', 'DOWNLINK_AUTH', 'signature|open', 'signature', 'open: no credentials are checked (emulator mode).'),
     option(
       'i-know-this-is-open',
@@ -114,6 +119,13 @@ export const serveSpec = {
       'ms',
       READY_AFTER_MS,
       'Quiet time after which a device that does not subscribe is sent to.',
+    ),
+    option(
+      'reactivation',
+      'DOWNLINK_REACTIVATION',
+      'strict|lenient',
+      'strict',
+      'lenient: an active device may log in with its product secret again.',
     ),
     option('retention', 'DOWNLINK_RETENTION', 'days', RETENTION_DAYS, 'How long final commands stay on record.'),
     option(
@@ -152,11 +164,13 @@ export function readServeConfig(
     mqtts: tlsAddress(given),
     store: readStore(given.text('store') ?? '', detail => given.problem('store', detail)),
     fleetFile: given.text('fleet'),
+    codecsDir: given.text('codecs'),
     auth: given.choice('auth', ['signature', 'open']),
     iKnowThisIsOpen: given.flag('i-know-this-is-open'),
     nodeId: given.integer('node-id', 0, NODE_MAX) ?? 0,
     queueCap: given.integer('queue-cap', 1, QUEUE_CAP_MAX) ?? QUEUE_CAP,
     readyAfterMs: given.integer('ready-after', 0, READY_AT_LATEST_MS) ?? READY_AFTER_MS,
+    reactivation: given.choice('reactivation', ['strict', 'lenient']),
     retentionDays: given.integer('retention', 1, RETENTION_MAX_DAYS) ?? RETENTION_DAYS,
     maxInputBytes: given.integer('max-input', INPUT_OPTION_MIN_BYTES, INPUT_OPTION_MAX_BYTES) ?? INPUT_MAX_BYTES,
     clockWindowMinutes: given.integer('clock-window', 1, CLOCK_WINDOW_MAX_MIN) ?? CLOCK_WINDOW_MIN,

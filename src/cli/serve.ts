@@ -7,18 +7,25 @@ import { dirname, join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { SystemClock } from '../clock.ts'
+import { Codecs } from '../codec/codec.ts'
 import { Ids } from '../core/ids.ts'
 import { ID_AHEAD_MAX_MS, STOP_GRACE_MS } from '../core/limits.ts'
 import { Engine } from '../engine.ts'
 import { Fleet } from '../fleet/fleet.ts'
 import { keyFromFile, randomKey, type SecretKey, Secrets, verifyKey } from '../fleet/secrets.ts'
+import type { Notify } from '../http/action.ts'
 import { buildApp } from '../http/app.ts'
+import { HttpDevices } from '../http/devices.ts'
 import { TokenService } from '../http/tokens.ts'
 import { Metrics } from '../metrics.ts'
+import type { MqttEvent } from '../mqtt/connection.ts'
 import { MqttListener } from '../mqtt/listener.ts'
 import { openMemory } from '../store/memory.ts'
 import { openSqlite } from '../store/sqlite.ts'
 import type { Store } from '../store/store.ts'
+import { LoginLimit } from '../uplink/login-limit.ts'
+import { Requests } from '../uplink/requests.ts'
+import { Saver } from '../uplink/saver.ts'
 import type { ServeConfig, StoreConfig } from './config.ts'
 import { loadFleetFile } from './fleet-file.ts'
 import { readTlsFiles, type TlsTexts } from './tls-files.ts'
@@ -34,6 +41,11 @@ export interface Server {
 /** The fleet file of the options cannot be read or is wrong; the message has a line for each problem. */
 export class FleetFileWrong extends Error {
   override readonly name = 'FleetFileWrong'
+}
+
+/** The folder of the codecs cannot be read. */
+export class CodecsFolderWrong extends Error {
+  override readonly name = 'CodecsFolderWrong'
 }
 
 /** 256 bits of chance as text */
@@ -106,16 +118,26 @@ async function start(
     observer: metrics,
     queueCap: config.queueCap,
     retentionMs: config.retentionDays * 86_400_000,
-    defer: run => void setImmediate(run),
+    defer,
   })
   undo.push(() => engine.stop())
   await engine.start()
 
-  const { app, httpUrl } = await listenHttp(config, log, { store, fleet, clock, engine, metrics })
-  undo.push(() => app.close())
-  const { readyAfterMs } = config
-  const mqtt = new MqttListener({ engine, fleet, clock, log, readyAfterMs, count: event => metrics.mqtt(event) })
+  const codecs = await openCodecs(config, log, clock)
+  undo.push(() => codecs.close())
+  const saver = new Saver({ store, log, defer })
+  const requests = new Requests({ fleet, store, saver, clock, log, randomBytes })
+  const { readyAfterMs, reactivation } = config
+  const count = (event: MqttEvent) => metrics.mqtt(event)
+  // One limit for both doors: who was refused at one has as many attempts less at the other.
+  const parts = { engine, fleet, requests, clock, log, limit: new LoginLimit() }
+  const mqtt = new MqttListener({ ...parts, codecs, readyAfterMs, reactivation, count })
   undo.push(() => mqtt.stop())
+  const notify: Notify = (gatewayId, notice, of) => mqtt.notify(gatewayId, notice, of)
+  const called = (call: string, code: number) => metrics.call(call, code)
+  const devices = new HttpDevices({ ...parts, newSessionId: newToken, count: called })
+  const { app, httpUrl } = await listenHttp(config, log, { store, fleet, clock, engine, metrics, notify, devices })
+  undo.push(() => app.close())
   metrics.watch(engine, clock, () => mqtt.gauges().sockets)
   const plain = await mqtt.listen(config.mqtt.host, config.mqtt.port)
   const mqttUrl = url('mqtt', plain.host, plain.port)
@@ -132,10 +154,23 @@ async function start(
     await closed
     await mqtt.stop()
     await engine.idle()
+    await codecs.close()
     await store.close()
     log.info({}, 'stopped')
   }
   return { httpUrl, mqttUrl, mqttsUrl, stop }
+}
+
+/** All that came in this turn of the loop goes together. */
+const defer = (run: () => void): void => void setImmediate(run)
+
+/** A folder that cannot be read is a misspelt option: nothing starts. */
+async function openCodecs({ codecsDir }: ServeConfig, log: Logger, clock: SystemClock): Promise<Codecs> {
+  const codecs = new Codecs({ dir: codecsDir, clock, log })
+  const products = await codecs.products()
+  if (!products.ok) throw new CodecsFolderWrong(products.reason)
+  if (products.value.length > 0) log.info({ products: products.value }, 'codecs found')
+  return codecs
 }
 
 interface Parts {
@@ -144,6 +179,8 @@ interface Parts {
   readonly clock: SystemClock
   readonly engine: Engine
   readonly metrics: Metrics
+  readonly notify: Notify
+  readonly devices: HttpDevices
 }
 
 async function listenHttp(

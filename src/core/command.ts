@@ -54,7 +54,10 @@ export interface Command {
   readonly sentSession: number | null
   /** appKey of the application that created it */
   readonly createdBy: string
-  /** Why it settled: 0 succeeded, one of ours (errors.ts), or the device's own integer code. Null while open, cancelled or expired. */
+  /**
+   * Why it settled: 0 succeeded, one of ours (errors.ts), or the device's own integer code. Null while open, where it expired, and where a caller
+   * cancelled it.
+   */
   readonly code: number | null
   /** replies that came after it was final: the first ones are kept as events, all are counted */
   readonly lateReplies: number

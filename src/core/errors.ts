@@ -55,12 +55,20 @@ export const errors = {
     'The device has no command with this commandId, or its record was purged.',
     'Check the commandId; search the device for what is on record.',
   ),
+  deviceStatus: entry(
+    11794,
+    'deviceStatus',
+    'vendor',
+    false,
+    'The device is disabled, or enabled, already.',
+    'Look who did it: the event log of the device says so.',
+  ),
   inactive: entry(
     11888,
     'inactive',
     'vendor',
     false,
-    'The device has never connected, so an instant command cannot be sent. Recorded as failed.',
+    'The device has never connected with a secret of its own, so an instant command cannot be sent. Recorded as failed.',
     'Connect the device once, or cache the command with pendingTtl.',
   ),
   offline: entry(
@@ -95,13 +103,21 @@ export const errors = {
     'The command was sent and not answered within its timeout. It may have been executed.',
     'Find out from the device whether it was executed before sending it again.',
   ),
-  tooLarge: entry(
+  notEncodable: entry(
     11810,
-    'tooLarge',
+    'notEncodable',
     'vendor',
     false,
-    'The command cannot be put into the form that the device accepts: it is larger than its Maximum Packet Size. Recorded as failed.',
-    'Send a smaller input.',
+    'The command cannot be put into a form that the device takes: it is larger than its Maximum Packet Size, the codec of its product failed, or it takes no such commands. Recorded as failed.',
+    'Look at the last event of the command, which says which: send a smaller input, correct the codec, or do not send this device such commands.',
+  ),
+  deviceDeleted: entry(
+    99410,
+    'deviceDeleted',
+    'ours',
+    false,
+    'The device was deleted before it answered the command.',
+    'Look at data.state: 2 it was never sent, 6 it was sent and may have been executed.',
   ),
   internal: entry(
     99500,

@@ -56,6 +56,31 @@ export const STORE_CACHE_KIB = 65_536
 export const STORE_WAL_PAGES = 4_000
 /** bytes that the log may keep on the disk once it was moved; one large batch may make it longer for a while */
 export const STORE_WAL_MAX_BYTES = 67_108_864
+/** prepared statements of searches: callers ask in a few shapes, each takes two, and one of the most terms holds some 100 kB */
+export const STORE_SEARCHES_PREPARED_MAX = 64
+
+// --- store on PostgreSQL -----------------------------------------------------------------------------------------
+/** connections that the engine's steps and the node's lease have to themselves: one batch is in flight at a time, and the lease must not wait behind it */
+export const POSTGRES_STEP_CONNECTIONS = 3
+/** connections for all other reads and writes of a node: PostgreSQL holds a process for each, and with ten a node leaves room for nine more of its kind */
+export const POSTGRES_OTHER_CONNECTIONS = 7
+/** ms until a connection is there, be it a new one or one that another call has */
+export const POSTGRES_CONNECT_WAIT_MS = 2_000
+/** ms that PostgreSQL gives a statement, a lock, and a transaction that waits for us: ours take a few; a node that hangs must not hold the others up */
+export const POSTGRES_STATEMENT_MAX_MS = 2_000
+/** the same for a fleet: 50,000 devices in one statement */
+export const POSTGRES_FLEET_STATEMENT_MAX_MS = 30_000
+/** the same for a migration, which may build an index over all that is on record */
+export const POSTGRES_MIGRATION_STATEMENT_MAX_MS = 3_600_000
+/** ms without an answer after which a connection is given up: longer than PostgreSQL's own bound, so that its word comes first where it still speaks */
+export const POSTGRES_ANSWER_WAIT_MS = 5_000
+/** ms for which work is tried again after the connection was lost, before its caller is told: a restart of PostgreSQL takes about as long */
+export const POSTGRES_RETRY_MS = 6_000
+/** ms until the next attempt: doubled after each, up to the second figure; each is drawn up to half as long again, so that nodes do not come as one */
+export const POSTGRES_BACKOFF_MIN_MS = 20
+export const POSTGRES_BACKOFF_MAX_MS = 500
+/** ms of quiet after which the operating system looks whether the other end of a connection is still there */
+export const POSTGRES_KEEPALIVE_MS = 10_000
 
 // --- HTTP --------------------------------------------------------------------------------------------------------
 /** bytes of a request body, and so of a command's input */
@@ -131,6 +156,8 @@ export const CONNECT_WAIT_MS = 10_000
 export const READY_AFTER_MS = 2_000
 /** ms after CONNACK at which a device is ready whatever it still subscribes to */
 export const READY_AT_LATEST_MS = 10_000
+/** ms after CONNACK at which a device that logged in with its product's secret is given its own: one SDK loses what comes at once, another gives up after 800 */
+export const ACTIVATION_AFTER_MS = 80
 /** unacknowledged publishes per connection, or fewer where the client's Receive Maximum says so */
 export const INFLIGHT_MAX = 32
 /** uplink packets of one connection not yet committed; above it the socket is not read */
@@ -148,6 +175,8 @@ export const TURN_MAX_MS = 5
 export const SUBSCRIPTIONS_MAX = 4_096
 /** characters of all that a session subscribed to, and of what it asked not to hear: 300 filters of the longest that a device has use for */
 export const SUBSCRIPTIONS_MAX_CHARS = 65_536
+/** the same for a gateway: 3,000 filters of 80 characters, as the C SDK has them for 200 sub-devices */
+export const GATEWAY_SUBSCRIPTIONS_MAX_CHARS = 262_144
 /** filters in one SUBSCRIBE or UNSUBSCRIBE: every known client sends them one by one, and reading as many takes half a ms */
 export const FILTERS_PER_PACKET_MAX = 256
 /** open device connections; each holds about 30 kB */
@@ -162,6 +191,17 @@ export const CLOSE_LINGER_MS = 1_000
 export const TOPIC_MAX_CHARS = 512
 /** characters of an id, as JSON text, that is looked at or echoed: ids of commands have 19 digits, SDKs count their requests from 1 */
 export const REQUEST_ID_MAX_CHARS = 128
+/** refused logins of one device from one address before its next ones are refused unseen: whoever mistypes a secret finds out with fewer */
+export const LOGIN_PAIR_BURST = 10
+/** ms after which it may try once more: whoever guesses needs 50 years for six letters, and a device whose secret was corrected is in within 5 s */
+export const LOGIN_PAIR_EVERY_MS = 5_000
+/** refused logins from one address, whatever the devices: hundreds of them may share the address of their router */
+export const LOGIN_SOURCE_BURST = 200
+/** ms for each one after that: 20 look-ups a second are nothing to the store */
+export const LOGIN_SOURCE_EVERY_MS = 50
+/** addresses, and pairs of address and device, that are remembered with their refused logins: some 15 MB. One address can have about 300 pairs at a time */
+export const LOGIN_SOURCES_MAX = 10_000
+export const LOGIN_PAIRS_MAX = 50_000
 /** lines that one connection may write to the log about odd packets; all are counted */
 export const ODDITIES_LOGGED = 8
 /** lines per second about refused logins, and as many about failed TLS handshakes; the next line says how many were left out */
@@ -170,6 +210,95 @@ export const REFUSALS_LOGGED_PER_S = 10
 export const DEVICE_MESSAGE_MAX_CHARS = 1_024
 /** characters of a device's code that are kept as it sent it; the largest integer has 16 */
 export const DEVICE_CODE_MAX_CHARS = 64
+
+// --- devices over HTTP -------------------------------------------------------------------------------------------
+/** ms of quiet after which a device's session ends where it does not say; the vendor's figure */
+export const HTTP_LIFETIME_DEFAULT_MS = 300_000
+/** ms; the least that a device may ask for: below, it would log in for nearly every report */
+export const HTTP_LIFETIME_MIN_MS = 1_000
+/** ms; the most, a day: so long a device counts as online without a sign of life, and a session id that leaked is good */
+export const HTTP_LIFETIME_MAX_MS = 86_400_000
+/** ms for which a session outlives what was asked for: the device counts from our answer's arrival, and its last request is under way for a while */
+export const HTTP_LIFETIME_GRACE_MS = 10_000
+/** sessions of HTTP devices; each holds about 2 kB and a timer */
+export const HTTP_SESSIONS_MAX = 50_000
+/** requests of one session that are not answered; one is performed, the others wait. The vendor's SDK sends one at a time for each thread that uses it */
+export const HTTP_SESSION_REQUESTS_MAX = 32
+/** bytes of the body of a device's login: some hundred in practice; nobody is known yet, so little is given */
+export const HTTP_LOGIN_MAX_BYTES = 4_096
+/** command types that a login may name; the vendor has two */
+export const HTTP_COMMAND_TYPES_MAX = 16
+/** bytes of a command in a response header: node's own client takes 16 KiB of headers in all, the vendor's SDK 256 KiB, proxies as they are set up */
+export const HTTP_COMMAND_MAX_BYTES = 8_192
+/** commands that one request may find unfit for a header, and so failed, before it is answered without one: the next request goes on */
+export const HTTP_UNFIT_MAX = 8
+
+// --- what devices report -----------------------------------------------------------------------------------------
+/** measurepoints with a latest value per device: some thousand for a large one; beyond it a product without a model would let a device fill the disk */
+export const POINTS_MAX_PER_DEVICE = 5_000
+/** attributes per device, and tags per device, and kinds of events; the vendor takes 200 attributes or tags in one request */
+export const ATTRIBUTES_MAX_PER_DEVICE = 1_000
+/** characters of the id of a measurepoint, event, attribute or tag that is kept; those of models have as many at most */
+export const DATA_ID_MAX_CHARS = 64
+/** devices that one register request may hold; the vendor's figure */
+export const REGISTER_MAX_DEVICES = 1_000
+/** devices that a product may have for a gateway to register more: ten times what the vendor allows; a gateway must not fill the disk */
+export const REGISTER_UP_TO_DEVICES = 100_000
+/** sub-devices logged in over one gateway's connection: the vendor's 200, and room for those who come and go */
+export const SUBDEVICES_ONLINE_MAX = 1_000
+/** sub-devices in one topology, online or not: all of them are read when their gateway connects */
+export const TOPOLOGY_MAX_DEVICES = 5_000
+/** items of one request: measurepoints of so many devices, devices that come into a topology or leave it; each may cost a look-up */
+export const REQUEST_ITEMS_MAX = 1_000
+/** attributes, or tags, in one request; the vendor's figure */
+export const ATTRIBUTES_MAX_PER_REQUEST = 200
+/** characters of one reported value as JSON text: hundreds of array elements; with POINTS_MAX_PER_DEVICE the worst that one device can put on the disk is 80 MB */
+export const REPORTED_MAX_CHARS = 16_384
+/** characters of a tag's text: a note, not a document */
+export const TAG_MAX_CHARS = 1_024
+/** ms that a device's clock may be ahead of ours before its time counts as ours: a value dated far ahead would keep every later one from being the latest */
+export const REPORT_AHEAD_MAX_MS = 300_000
+/** bytes of the answer to a request: with its packet still less than may wait in a socket; 1,000 registered devices fit, however long their keys */
+export const REQUEST_ANSWER_MAX_BYTES = 245_760
+/** changes saved in one transaction, where requests do not bring more by themselves: beyond some hundred the fsync is already spread thin */
+export const SAVE_BATCH_MAX_CHANGES = 512
+/** changes waiting to be saved: a second or two of work; beyond it devices are told to come again instead of a longer queue */
+export const SAVE_QUEUE_MAX_CHANGES = 20_000
+/** times that new names are drawn for devices before it is given up: 8 random characters meet a taken one once in 10^8 draws on a large fleet */
+export const NEW_NAMES_ATTEMPTS = 3
+/** bytes that one compressed payload may unfold to: the largest message of the vendor's SDKs */
+export const DECOMPRESSED_MAX_BYTES = 524_288
+
+// --- codecs ------------------------------------------------------------------------------------------------------
+/** ms that one call of a codec may take: it needs well under one, but a machine that is overloaded may let a process wait for some hundred */
+export const CODEC_CALL_MS = 500
+/** ms to start a codec's process and load its module; 50 on an idle machine */
+export const CODEC_LOAD_MS = 5_000
+/** processes of codecs at a time, one for each product in use, about 60 MB each; more products than this take turns */
+export const CODEC_PROCESSES_MAX = 8
+/** MiB of the heap of such a process; a codec keeps nothing, and the garbage of the largest payload takes a few */
+export const CODEC_HEAP_MIB = 64
+/** bytes of memory that such a process may be seen to hold after a call: buffers lie outside the heap, and node itself takes some 60 MB */
+export const CODEC_MEMORY_MAX_BYTES = 268_435_456
+/** bytes that a codec may return, as they are or as JSON: as much as a device that speaks JSON may send */
+export const CODEC_RESULT_MAX_BYTES = 131_072
+/** calls of one product that wait for the one before: a tenth of a second of work; a hang of CODEC_CALL_MS is outlived at 2,000 payloads a second */
+export const CODEC_QUEUE_MAX_CALLS = 1_000
+/** bytes of what waits in them: 64 of the largest payloads, as one connection may have pending at most */
+export const CODEC_QUEUE_MAX_BYTES = 8_388_608
+/** times in a row that a codec may cost its process before it is given a rest, and ms of that: a start takes 50 ms of a processor, so a bad one costs less than 2 % */
+export const CODEC_LOSSES_MAX = 3
+export const CODEC_REST_MS = 10_000
+/** ms between two looks at whether the file of a codec has changed */
+export const CODEC_LOOK_EVERY_MS = 1_000
+/** products whose codec's last failure is remembered; more only means that a bad one is tried again sooner */
+export const CODEC_PRODUCTS_REMEMBERED_MAX = 1_000
+/** lines per second that one codec may write to the log; the next line says how many were left out */
+export const CODEC_LINES_LOGGED_PER_S = 10
+/** characters of such a line, and of what a codec says is wrong */
+export const CODEC_LINE_MAX_CHARS = 512
+/** characters per second of a codec's output that are read: 1 MB is nothing to read; what is beyond stays in its own process, whose heap it fills */
+export const CODEC_OUTPUT_MAX_CHARS_PER_S = 1_048_576
 
 // --- fleet -------------------------------------------------------------------------------------------------------
 /** bytes of a fleet file: 50,000 devices. Its tree takes about 80 bytes of memory for each; larger fleets come in several files, which only add */
@@ -186,6 +315,10 @@ export const FLEET_PROBLEMS_MAX = 20
 export const SECRET_MAX_CHARS = 128
 /** characters of an organization's name */
 export const NAME_MAX_CHARS = 256
+/** hexadecimal digits of a certificate's serial number: RFC 5280 allows 20 octets, some authorities exceed them */
+export const CERTIFICATE_SERIAL_MAX_DIGITS = 64
+/** characters of a device's name as JSON text, in all its languages */
+export const DEVICE_NAME_MAX_CHARS = 4_096
 /** parsed thing models kept; each takes about ten times its JSON, some 100 kB for a large one */
 export const MODELS_CACHED_MAX = 256
 /** characters of a STRING value where the model names no maxLength */

@@ -172,7 +172,7 @@ export function checkService(
 }
 
 /** The known id that is most likely meant, or how many there are. A large model is not searched: whoever sends misspelt ids must not cost more than others. */
-function hintAt(id: string, known: ReadonlyMap<string, unknown>): string {
+export function hintAt(id: string, known: ReadonlyMap<string, unknown>): string {
   const meant = known.size <= HINT_CANDIDATES_MAX ? nearest(id, [...known.keys()]) : null
   return meant === null ? `it has ${known.size === 0 ? 'none' : known.size}` : `did you mean ${quote(meant)}?`
 }

@@ -19,6 +19,8 @@ export interface Queue {
   readonly sessionNo: number
   readonly sessionNode: number | null
   readonly disabled: boolean
+  /** true from the step that deletes it: the commit removes its row */
+  readonly deleted: boolean
   readonly activeAt: number | null
   readonly lastOnlineAt: number | null
   readonly lastOfflineAt: number | null
@@ -56,7 +58,15 @@ export type Enqueue = {
   readonly by: string
 }
 export type Cancel = { readonly type: 'cancel'; readonly commandId: string | null; readonly by: string }
-export type Connected = { readonly type: 'connected'; readonly node: number }
+/** `activates`: it proved itself with its own secret; one that used the product's is active only when it has got its own (see Activated). */
+export type Connected = { readonly type: 'connected'; readonly node: number; readonly activates: boolean }
+/** The device said that it has got its own secret. */
+export type Activated = { readonly type: 'activated' }
+/** Disabled: offline whatever connects, until it is enabled. Its cached commands wait; what was sent may still be answered, or times out. */
+export type Disable = { readonly type: 'disable'; readonly by: string }
+export type Enable = { readonly type: 'enable'; readonly by: string }
+/** Everything open is settled, then the device is gone; its records stay until they are purged. */
+export type Delete = { readonly type: 'delete'; readonly by: string }
 export type Ready = { readonly type: 'ready' }
 export type Disconnected = { readonly type: 'disconnected'; readonly session: number; readonly reason: string }
 export type Reply = {
@@ -74,14 +84,31 @@ export type Unsent = {
   readonly type: 'unsent'
   readonly commandId: string
   readonly session: number
-  readonly reason: 'sessionGone' | 'late' | 'tooLarge'
+  /**
+   * `tooLarge`, `codec`, `unsupported`: it can never be sent (larger than the device takes; its product's codec cannot encode it; the device takes no
+   * such commands), so it fails. After the others it is as if it had not been sent.
+   */
+  readonly reason: 'sessionGone' | 'late' | 'tooLarge' | 'codec' | 'unsupported'
 }
 export type Tick = { readonly type: 'tick' }
-export type Input = Enqueue | Cancel | Connected | Ready | Disconnected | Reply | Unsent | Tick
+export type Input =
+  | Enqueue
+  | Cancel
+  | Connected
+  | Activated
+  | Ready
+  | Disconnected
+  | Reply
+  | Unsent
+  | Disable
+  | Enable
+  | Delete
+  | Tick
 
 /** What each input is answered with. */
 export interface Answers {
-  enqueue: { readonly ok: true; readonly command: Command }
+  /** refused (notFound): the device was deleted in the same batch, nothing is on record */
+  enqueue: { readonly ok: true; readonly command: Command } | Refusal
   cancel:
     | {
         readonly ok: true
@@ -90,7 +117,19 @@ export interface Answers {
         readonly notCancelled: readonly { readonly commandId: string; readonly state: State }[]
       }
     | Refusal
-  connected: { readonly ok: true; readonly session: number }
+  /** refused: `denied` where the device is disabled, `notFound` where it was deleted. No caller of the API sees it: it is for whoever lets devices in. */
+  connected: { readonly ok: true; readonly session: number } | Refusal
+  activated: { readonly ok: true }
+  /** changed: false where it was so already */
+  disable: { readonly ok: true; readonly changed: boolean }
+  enable: { readonly ok: true; readonly changed: boolean }
+  delete: {
+    readonly ok: true
+    /** exactly those that deleting moved from created to cancelled, oldest first */
+    readonly cancelled: readonly Command[]
+    /** the one that was sent and not answered: it failed */
+    readonly failed: Command | null
+  }
   ready: { readonly ok: true }
   disconnected: { readonly ok: true }
   reply: { readonly ok: true; readonly outcome: 'settled' | 'late' | 'ignored' }
@@ -124,6 +163,13 @@ export type Effect =
     }
   | { readonly type: 'settled'; readonly command: Command }
   | { readonly type: 'suspect'; readonly session: number }
+  | {
+      /** Close the device's connection, before anything else is done: it may not be connected any more. */
+      readonly type: 'evict'
+      readonly why: 'disabled' | 'deleted'
+      /** the newest session at that moment. A later one was let in after the device had been enabled again, and stays. */
+      readonly session: number
+    }
 
 /** What a reply leaves in the body of its command. */
 export interface Outcome {
@@ -172,7 +218,7 @@ class Step {
     readonly situation: Situation,
   ) {
     this.device = queue
-    this.presence = queue.disabled ? null : situation.presence
+    this.presence = queue.disabled || queue.deleted ? null : situation.presence
     for (const command of queue.named) this.commands.set(command.id, command)
     for (const command of queue.open) this.commands.set(command.id, command)
   }
@@ -220,6 +266,7 @@ class Step {
  */
 export function decide<I extends Input>(queue: Queue, input: I, situation: Situation): Decision<AnswerTo<I>> {
   const step = new Step(queue, situation)
+  if (queue.deleted) return step.decision(afterDeletion(input) as AnswerTo<I>)
   if (input.type === 'unsent') unsent(step, input)
   lapse(step)
   if (step.presence === null) failInstants(step)
@@ -257,6 +304,38 @@ function apply(step: Step, input: Input): Answers[Input['type']] {
       return { ok: true }
     case 'reply':
       return reply(step, input)
+    case 'activated':
+      activated(step)
+      return { ok: true }
+    case 'disable':
+      return disable(step, input)
+    case 'enable':
+      return enable(step, input)
+    case 'delete':
+      return deleteDevice(step, input)
+    case 'ready':
+    case 'tick':
+    case 'unsent':
+      return { ok: true }
+  }
+}
+
+/** What comes in the batch that deletes a device, and after that: nothing is done any more, and nothing taken. */
+function afterDeletion(input: Input): Answers[Input['type']] {
+  switch (input.type) {
+    case 'enqueue':
+    case 'cancel':
+    case 'connected':
+      return refuse(errors.notFound, 'the device is deleted')
+    case 'reply':
+      return { ok: true, outcome: 'ignored' }
+    case 'disable':
+    case 'enable':
+      return { ok: true, changed: false }
+    case 'delete':
+      return { ok: true, cancelled: [], failed: null }
+    case 'activated':
+    case 'disconnected':
     case 'ready':
     case 'tick':
     case 'unsent':
@@ -353,6 +432,7 @@ function cancel(step: Step, input: Cancel): Answers['cancel'] {
 }
 
 function connected(step: Step, input: Connected): Answers['connected'] {
+  if (step.device.disabled) return refuse(errors.denied, 'the device is disabled')
   const { now } = step.situation
   const session = step.device.sessionNo + 1
   const isLogged = !isRecent(step.device.lastOnlineAt, now)
@@ -360,11 +440,62 @@ function connected(step: Step, input: Connected): Answers['connected'] {
     ...step.device,
     sessionNo: session,
     sessionNode: input.node,
-    activeAt: step.device.activeAt ?? now,
+    activeAt: step.device.activeAt ?? (input.activates ? now : null),
     lastOnlineAt: now,
   }
-  if (isLogged) step.event({ commandId: null, from: null, to: null, by: 'device', reason: 'connected', detail: null })
+  if (isLogged) deviceEvent(step, 'device', 'connected')
   return { ok: true, session }
+}
+
+/** Of the device itself, not of one of its commands. */
+function deviceEvent(step: Step, by: string, reason: string, detail: string | null = null): void {
+  step.event({ commandId: null, from: null, to: null, by, reason, detail })
+}
+
+function activated(step: Step): void {
+  if (step.device.activeAt !== null) return
+  step.device = { ...step.device, activeAt: step.situation.now }
+  deviceEvent(step, 'device', 'activated')
+}
+
+/** What is sent stays sent: its answer may be on the way. Also where the device is disabled already, a connection that is there ends. */
+function disable(step: Step, { by }: Disable): Answers['disable'] {
+  const changed = !step.device.disabled
+  // Nobody tells the end of a connection that is closed for this.
+  step.device = { ...step.device, disabled: true, lastOfflineAt: offlineSince(step) }
+  step.presence = null
+  if (changed) deviceEvent(step, by, 'disabled')
+  failInstants(step)
+  step.effects.push({ type: 'evict', why: 'disabled', session: step.device.sessionNo })
+  return { ok: true, changed }
+}
+
+/** The instant at which a device goes offline that is sent away now: this one, unless it was away before. */
+function offlineSince({ device, situation }: Step): number | null {
+  const { lastOnlineAt, lastOfflineAt } = device
+  return lastOnlineAt !== null && lastOnlineAt >= (lastOfflineAt ?? lastOnlineAt) ? situation.now : lastOfflineAt
+}
+
+function enable(step: Step, { by }: Enable): Answers['enable'] {
+  const changed = step.device.disabled
+  step.device = { ...step.device, disabled: false }
+  step.presence = step.situation.presence
+  if (changed) deviceEvent(step, by, 'enabled')
+  return { ok: true, changed }
+}
+
+/** Settles everything, so that nobody waits for a device that is gone and nothing lapses after it. */
+function deleteDevice(step: Step, { by }: Delete): Answers['delete'] {
+  const { code } = errors.deviceDeleted
+  const [sent] = step.inState(State.sent)
+  const failed = sent === undefined ? null : step.move(sent, State.failed, by, 'device deleted', { code })
+  const created = step.inState(State.created)
+  const cancelled = created.map(command => step.move(command, State.cancelled, by, 'device deleted', { code }))
+  step.device = { ...step.device, deleted: true }
+  step.presence = null
+  deviceEvent(step, by, 'deleted')
+  step.effects.push({ type: 'evict', why: 'deleted', session: step.device.sessionNo })
+  return { ok: true, cancelled, failed }
 }
 
 /** Too soon after the last one of its kind for an event of its own; the device's row has the instant all the same. */
@@ -377,8 +508,7 @@ function disconnected(step: Step, input: Disconnected): void {
   const isLogged = !isRecent(step.device.lastOfflineAt, now)
   step.device = { ...step.device, lastOfflineAt: now }
   if (!isLogged) return
-  const detail = JSON.stringify({ reason: input.reason })
-  step.event({ commandId: null, from: null, to: null, by: 'device', reason: 'disconnected', detail })
+  deviceEvent(step, 'device', 'disconnected', JSON.stringify({ reason: input.reason }))
 }
 
 function reply(step: Step, input: Reply): Answers['reply'] {
@@ -423,8 +553,8 @@ function unsent(step: Step, input: Unsent): void {
   const command = step.commands.get(input.commandId)
   if (command?.state !== State.sent || command.sentSession !== input.session) return
   const back = { sentAt: null, deadlineAt: null, sentSession: null }
-  if (input.reason === 'tooLarge')
-    step.move(command, State.failed, 'server', 'unsent: tooLarge', { ...back, code: errors.tooLarge.code })
+  if (input.reason !== 'sessionGone' && input.reason !== 'late')
+    step.move(command, State.failed, 'server', `unsent: ${input.reason}`, { ...back, code: errors.notEncodable.code })
   else if (isInstant(command))
     step.move(command, State.failed, 'server', `unsent: ${input.reason}`, { ...back, code: errors.offline.code })
   else step.move(command, State.created, 'server', `unsent: ${input.reason}`, back)

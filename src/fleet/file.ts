@@ -6,6 +6,7 @@ import { quote } from '../core/json.ts'
 import { NAME_MAX_CHARS, SECRET_MAX_CHARS } from '../core/limits.ts'
 import { parseModel, parseStringI18n, type StringI18n } from '../core/model.ts'
 import { nearest } from '../core/nearest.ts'
+import { normalSerial } from '../core/serial.ts'
 import { isTimezone } from '../core/time.ts'
 import type { Grant, Scope } from '../store/store.ts'
 import {
@@ -42,6 +43,8 @@ export interface FileProduct {
   readonly modelId: string | null
   /** default Device */
   readonly productType: 'Device' | 'Gateway'
+  /** default Json; Custom: its devices speak a format of their own */
+  readonly dataFormat: 'Json' | 'Custom'
   /** default false */
   readonly dynamicActivateEnabled: boolean
   /** default false */
@@ -60,6 +63,8 @@ export interface FileDevice {
   readonly gateway: string | null
   /** default false */
   readonly disabled: boolean
+  /** serial number of its client certificate, normalised; default null: its certificate is known by its name */
+  readonly certificateSerial: string | null
 }
 export interface FileOrganization {
   readonly orgId: string
@@ -96,6 +101,11 @@ const NAME: Rule = {
 const TIMEZONE: Rule = {
   holds: isTimezone,
   words: 'is no timezone: write an offset such as "+08:00" or an IANA name such as Europe/Berlin',
+}
+
+const SERIAL: Rule = {
+  holds: text => normalSerial(text) !== null,
+  words: "must be a certificate's serial number in hexadecimal, such as 4A:01:F3 or 4a01f3",
 }
 
 /** The permissions that exist. Whoever adds an interface that checks another one adds it here. */
@@ -299,6 +309,7 @@ const PRODUCT_KEYS = [
   'productName',
   'modelId',
   'productType',
+  'dataFormat',
   'dynamicActivateEnabled',
   'biDirectionalAuth',
 ]
@@ -312,6 +323,7 @@ function readProduct(reader: Reader, place: Place): FileProduct | null {
     productName: reader.name(map, 'productName', productKey ?? ''),
     modelId: reader.textOr(map, 'modelId', KEY, null),
     productType: reader.wordOr(map, 'productType', ['Device', 'Gateway']),
+    dataFormat: reader.wordOr(map, 'dataFormat', ['Json', 'Custom']),
     dynamicActivateEnabled: reader.flag(map, 'dynamicActivateEnabled'),
     biDirectionalAuth: reader.flag(map, 'biDirectionalAuth'),
   }
@@ -327,6 +339,7 @@ const DEVICE_KEYS = [
   'timezone',
   'gateway',
   'disabled',
+  'certificateSerial',
 ]
 
 function readDevice(reader: Reader, place: Place): FileDevice | null {
@@ -336,11 +349,13 @@ function readDevice(reader: Reader, place: Place): FileDevice | null {
   const productKey = reader.text(map, 'productKey', KEY)
   const deviceKey = reader.text(map, 'deviceKey', KEY)
   const deviceSecret = reader.secret(map, 'deviceSecret')
+  const serial = reader.textOr(map, 'certificateSerial', SERIAL, null)
   const rest = {
     deviceName: reader.name(map, 'deviceName', deviceKey ?? ''),
     timezone: reader.textOr(map, 'timezone', TIMEZONE, '+00:00'),
     gateway: reader.textOr(map, 'gateway', KEY, null),
     disabled: reader.flag(map, 'disabled'),
+    certificateSerial: serial === null ? null : normalSerial(serial),
   }
   if (assetId === null || productKey === null || deviceKey === null || deviceSecret === null) return null
   return { assetId, productKey, deviceKey, deviceSecret, ...rest }

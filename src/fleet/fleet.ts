@@ -7,9 +7,11 @@ import { type Model, parseModel, parseStringI18n, type StringI18n } from '../cor
 import type {
   ApplicationRow,
   Device,
+  DeviceMove,
   DeviceRow,
   FleetRows,
   Grant,
+  ModelRow,
   Organization,
   ProductRow,
   Registry,
@@ -32,10 +34,16 @@ export interface Product {
   readonly modelId: string | null
   readonly productName: StringI18n
   readonly productType: 'Device' | 'Gateway'
-  /** the only format there is */
-  readonly dataFormat: 'Json'
+  /** Custom: its devices speak a format of their own, which its codec turns into JSON and back */
+  readonly dataFormat: 'Json' | 'Custom'
   readonly dynamicActivateEnabled: boolean
   readonly biDirectionalAuth: boolean
+}
+
+/** A device that is to be added. */
+export interface NewDevice extends Pick<DeviceRow, 'assetId' | 'orgId' | 'productKey' | 'deviceKey' | 'timezone'> {
+  readonly deviceSecret: ClearSecret
+  readonly deviceName: StringI18n
 }
 
 /** How many of each a fleet file held. */
@@ -87,15 +95,17 @@ function readProduct(row: ProductRow): Product {
     throw new BrokenFleet(broken('is not JSON').message, { cause: error })
   }
   if (!isObject(said)) throw broken('is no object')
-  const { productName, productType, dynamicActivateEnabled, biDirectionalAuth } = said
+  // Products that were stored before there was a choice say nothing of it.
+  const { productName, productType, dataFormat = 'Json', dynamicActivateEnabled, biDirectionalAuth } = said
   const name = parseStringI18n(productName)
   if (name === null) throw broken('has no productName')
   if (productType !== 'Device' && productType !== 'Gateway') throw broken('has no productType')
+  if (dataFormat !== 'Json' && dataFormat !== 'Custom') throw broken('has no dataFormat')
   if (typeof dynamicActivateEnabled !== 'boolean') throw broken('has no dynamicActivateEnabled')
   if (typeof biDirectionalAuth !== 'boolean') throw broken('has no biDirectionalAuth')
   const { productKey, orgId, modelId } = row
   const flags = { dynamicActivateEnabled, biDirectionalAuth }
-  return { productKey, orgId, modelId, productName: name, productType, dataFormat: 'Json', ...flags }
+  return { productKey, orgId, modelId, productName: name, productType, dataFormat, ...flags }
 }
 
 export class Fleet {
@@ -161,6 +171,37 @@ export class Fleet {
     return this.#registry.deviceByAsset(assetId)
   }
 
+  /** The topology of a gateway: the devices behind it, online or not. */
+  subDevices(gateway: Pick<DeviceRow, 'assetId'>): Promise<Device[]> {
+    return this.#registry.subDevices(gateway.assetId)
+  }
+
+  /**
+   * Puts devices behind gateways or takes them out, all of them or none. Throws the store's FleetConflict where one of them is no longer where it was
+   * when it was looked up: somebody else has moved it.
+   */
+  moveDevices(moves: readonly DeviceMove[]): Promise<void> {
+    return this.#registry.moveDevices(moves)
+  }
+
+  /** Adds devices, all of them or none. Throws the store's FleetConflict where an assetId or a pair of keys is taken. */
+  addDevices(devices: readonly NewDevice[]): Promise<void> {
+    const rows = devices.map(({ deviceSecret, deviceName, ...device }) => ({
+      ...device,
+      secret: this.#secrets.seal(deviceRow(device.assetId), deviceSecret.reveal()),
+      nameJson: JSON.stringify(deviceName),
+      disabled: false,
+      gatewayAssetId: null,
+      certificateSerial: null,
+    }))
+    return this.#registry.addDevices(rows)
+  }
+
+  /** How many devices the product has. */
+  countDevices(productKey: string): Promise<number> {
+    return this.#registry.countDevices(productKey)
+  }
+
   /** In clear, for checking a login. Throws SecretError where the stored one does not open. */
   deviceSecret(device: Pick<DeviceRow, 'assetId' | 'secret'>): string {
     return this.#secrets.open(deviceRow(device.assetId), device.secret)
@@ -183,7 +224,16 @@ export class Fleet {
    * goes; whatever else keeps a model from being read throws BrokenFleet, because taking it for "none" would let everything through.
    */
   async model(of: Pick<DeviceRow, 'productKey'> | string): Promise<Model | null> {
-    const productKey = typeof of === 'string' ? of : of.productKey
+    const row = await this.#modelRow(typeof of === 'string' ? of : of.productKey)
+    return row === null ? null : this.#parsed(`${row.orgId}/${row.modelId}`, row.json)
+  }
+
+  /** The text of the same, a ThingModel; null where the product has none. Throws BrokenFleet as above. */
+  async modelJson(productKey: string): Promise<string | null> {
+    return (await this.#modelRow(productKey))?.json ?? null
+  }
+
+  async #modelRow(productKey: string): Promise<ModelRow | null> {
     const product = await this.#registry.product(productKey)
     if (product === null) throw new BrokenFleet(`there is no product ${productKey} in the store`)
     const { orgId, modelId } = product
@@ -191,7 +241,7 @@ export class Fleet {
     const row = await this.#registry.model(orgId, modelId)
     if (row === null)
       throw new BrokenFleet(`the product ${productKey} names the model ${modelId}, which the store does not hold`)
-    return this.#parsed(`${orgId}/${modelId}`, row.json)
+    return row
   }
 
   #parsed(key: string, json: string): Model {
@@ -224,20 +274,22 @@ export class Fleet {
   }
 
   async #productRow(orgId: string, product: FileProduct): Promise<ProductRow> {
-    const { productKey, productSecret, modelId, productName, productType, dynamicActivateEnabled, biDirectionalAuth } =
-      product
+    const { productKey, productSecret, modelId, ...said } = product
+    const { productName, productType, dataFormat, dynamicActivateEnabled, biDirectionalAuth } = said
     const present = await this.#registry.product(productKey)
     const secret = this.#sealed(productRow(productKey), productSecret, present)
-    const json = JSON.stringify({ productName, productType, dynamicActivateEnabled, biDirectionalAuth })
+    const json = JSON.stringify({ productName, productType, dataFormat, dynamicActivateEnabled, biDirectionalAuth })
     return { productKey, orgId, secret, modelId, json }
   }
 
   async #deviceRow(orgId: string, device: FileDevice): Promise<DeviceRow> {
     const { assetId, productKey, deviceKey, deviceSecret, deviceName, timezone, disabled, gateway } = device
+    const { certificateSerial } = device
     const present = await this.#registry.deviceByAsset(assetId)
     const secret = this.#sealed(deviceRow(assetId), deviceSecret, present)
     const nameJson = JSON.stringify(deviceName)
-    return { assetId, orgId, productKey, deviceKey, secret, nameJson, timezone, disabled, gatewayAssetId: gateway }
+    const keys = { assetId, orgId, productKey, deviceKey }
+    return { ...keys, secret, nameJson, timezone, disabled, gatewayAssetId: gateway, certificateSerial }
   }
 }
 

@@ -18,8 +18,13 @@ import type { Engine, Log } from '../engine.ts'
 import { type Application, allows, type Fleet } from '../fleet/fleet.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Device, Store } from '../store/store.ts'
-import { type Action, actions } from './commands.ts'
+import type { Action, Notify, Resource } from './action.ts'
+import { commands } from './commands.ts'
 import { Connections } from './connections.ts'
+import { isDevicePath } from './device-wire.ts'
+import type { HttpDevices } from './devices.ts'
+import { devices } from './manage.ts'
+import { events, measurepoints } from './measurepoints.ts'
 import { parseQuery, type Query } from './signature.ts'
 import type { TokenAnswer, TokenService } from './tokens.ts'
 import { envelope, failure, JSON_TYPE, type Result } from './wire.ts'
@@ -32,16 +37,20 @@ export interface AppOptions {
   readonly clock: Clock
   readonly metrics: Metrics
   readonly log: Log
+  readonly notify: Notify
   readonly maxInputBytes: number
   /** `open`: nobody is asked for credentials; see docs/http.md */
   readonly auth: 'signature' | 'open'
   /** with auth open: the server listens beyond loopback on purpose, and Host is checked only of calls that come over loopback */
   readonly openBeyondLoopback: boolean
+  /** devices that speak HTTP, on paths of their own; without them those paths do not exist */
+  readonly devices?: HttpDevices
 }
 
-const COMMANDS = '/connect-service/v2.1/commands'
+/** What there is to call, one path each. */
+const resources: readonly Resource[] = [commands, devices, measurepoints, events]
 const TOKENS = '/apim-token-service/v2.0/token'
-/** query names that every action of the command API has */
+/** query names that every action has */
 const COMMON = ['action', 'orgId', 'assetId', 'productKey', 'deviceKey']
 
 const newRequestId = (): string => randomBytes(16).toString('hex')
@@ -67,28 +76,32 @@ export function buildApp(options: AppOptions): FastifyInstance {
       ),
     // Each of these would otherwise be answered in another shape than the envelope.
     clientErrorHandler: (error, socket) => connections.refuse(error, socket),
-    frameworkErrors: (_error, request, reply) => noSuchPath(request, reply),
+    frameworkErrors: (_error, request, reply) => {
+      const message = 'the path is not well percent-encoded'
+      if (!options.devices?.refuse(request, reply, 'badUrl', message)) noSuchPath(request, reply)
+    },
     return503OnClosing: false,
     // The raw query is what is signed; it is parsed once, by signature.ts.
     routerOptions: { querystringParser: () => ({}) },
   })
   app.server.maxConnections = HTTP_CONNECTIONS_MAX
   readAnyBody(app)
-  refuseWhileStopping(app)
+  refuseWhileStopping(app, options)
   if (options.auth === 'open')
     app.addHook('onRequest', (request, reply, done) => refuseForeign(options, request, reply, done))
   app.setErrorHandler((error: FastifyError, request, reply) => onError(options, error, request, reply))
   app.setNotFoundHandler((request, reply) => noSuchPath(request, reply))
 
-  app.route({
-    method: ['GET', 'POST'],
-    url: COMMANDS,
-    handler: async (request, reply) => {
-      const { action, result } = await commands(options, request)
-      options.metrics.call(action, ourCodes.has(result.code) ? result.code : 'device')
-      return send(reply, request, result)
-    },
-  })
+  for (const resource of resources)
+    app.route({
+      method: ['GET', 'POST'],
+      url: resource.path,
+      handler: async (request, reply) => {
+        const { action, result } = await call(options, resource, request)
+        options.metrics.call(`${resource.label}${action}`, ourCodes.has(result.code) ? result.code : 'device')
+        return send(reply, request, result)
+      },
+    })
   app.post(`${TOKENS}/get`, (request, reply) => token(options, 'get', request, reply))
   app.post(`${TOKENS}/refresh`, (request, reply) => token(options, 'refresh', request, reply))
   app.get('/healthz', (_request, reply) => reply.type(JSON_TYPE).send('{"status":"up"}'))
@@ -96,6 +109,7 @@ export function buildApp(options: AppOptions): FastifyInstance {
   app.get('/metrics', async (_request, reply) =>
     reply.type(options.metrics.registry.contentType).send(await options.metrics.text(options.clock.now())),
   )
+  options.devices?.register(app)
   return app
 }
 
@@ -115,22 +129,22 @@ function readAnyBody(app: FastifyInstance): void {
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
 }
 
-/** Calls may still come on connections that are open when the server begins to stop. */
-function refuseWhileStopping(app: FastifyInstance): void {
+/** Calls may still come on connections that are open when the server begins to stop. Devices may still answer then, so they see to themselves. */
+function refuseWhileStopping(app: FastifyInstance, options: AppOptions): void {
   let stopping = false
   app.addHook('preClose', done => {
     stopping = true
     done()
   })
   app.addHook('onRequest', (request, reply, done) => {
-    if (!stopping) return done()
+    if (!stopping || (options.devices !== undefined && isDevicePath(request.raw.url ?? ''))) return done()
     const message = 'Service unavailable: the server is stopping; nothing was stored'
     send(reply, request, failure(refuse(errors.unavailable, message), null, 503))
   })
 }
 
 function noSuchPath(request: FastifyRequest, reply: FastifyReply): void {
-  const message = `no such path or verb: the command API is POST ${COMMANDS}, tokens are POST ${TOKENS}/get and ${TOKENS}/refresh`
+  const message = `no such path or verb: the command API is POST ${commands.path}, tokens are POST ${TOKENS}/get and ${TOKENS}/refresh`
   send(reply, request, failure(refuse(errors.notFound, message), null, 404))
 }
 
@@ -143,7 +157,11 @@ function send(reply: FastifyReply, request: FastifyRequest, result: Result): Fas
 }
 
 /** Steps in order: a call that is not authentic learns nothing about fleets, one without a grant nothing about commands. */
-async function commands(options: AppOptions, request: FastifyRequest): Promise<{ action: string; result: Result }> {
+async function call(
+  options: AppOptions,
+  { actions }: Resource,
+  request: FastifyRequest,
+): Promise<{ action: string; result: Result }> {
   const raw = request.raw.url ?? ''
   const at = raw.indexOf('?')
   const text = at < 0 ? '' : raw.slice(at + 1)
@@ -156,7 +174,7 @@ async function commands(options: AppOptions, request: FastifyRequest): Promise<{
   if (!caller.ok) return unknown(caller.result)
   const name = query.values.get('action') ?? ''
   const action = actions.get(name)
-  if (action === undefined) return unknown(failure(unknownAction(name)))
+  if (action === undefined) return unknown(failure(unknownAction(name, actions)))
   if (options.auth === 'open' && mayBeAnImage(request, action))
     return { action: name, result: failure(refuse(errors.denied, imageMessage), null, 403) }
   const result = await perform(options, request, query.values, action, caller.application)
@@ -169,7 +187,7 @@ const tooLong = failure(
   413,
 )
 
-const unknownAction = (name: string): Refusal =>
+const unknownAction = (name: string, actions: Resource['actions']): Refusal =>
   name === ''
     ? invalid('action', 'action is missing')
     : invalid('action', `unknown action; it is one of ${[...actions.keys()].join(', ')}`)
@@ -200,8 +218,8 @@ async function perform(
     return failure(refuse(errors.denied, `Denied resource:  Asset ${device.assetId} needs ${action.needs}`))
   const body = readBody(request.body)
   if (!body.ok) return body.result
-  const { engine, store, fleet, clock } = options
-  return action.run({ engine, store, fleet, clock, appKey: caller.appKey, device, query, body: body.value })
+  const { engine, store, fleet, clock, notify } = options
+  return action.run({ engine, store, fleet, clock, notify, appKey: caller.appKey, device, query, body: body.value })
 }
 
 /** A name that the action does not have: refused where the action is strict, and everywhere if only its case is wrong. */
@@ -318,6 +336,7 @@ function refuseForeign(options: AppOptions, request: FastifyRequest, reply: Fast
     return
   }
   const message = `Denied resource:  a foreign ${sameOrigin ? 'Host' : 'Origin'} may not call a server in open mode`
+  if (options.devices?.refuse(request, reply, 'foreign', message)) return
   send(reply, request, failure(refuse(errors.denied, message), null, 403))
 }
 

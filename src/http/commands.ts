@@ -1,7 +1,6 @@
 // The five actions on /connect-service/v2.1/commands: from the shape of a request to an input of the engine, and from its answer to a result.
 // Not here: who is asking and whether they may (app.ts), the rules of the queue (core/queue.ts).
 
-import type { Clock } from '../clock.ts'
 import { type Command, isCommandId, isKey, Kind, State } from '../core/command.ts'
 import { assert, errors, invalid, type Refusal, refuse } from '../core/errors.ts'
 import { isObject } from '../core/json.ts'
@@ -14,38 +13,14 @@ import {
   TIMEOUT_MAX_S,
 } from '../core/limits.ts'
 import { checkPoint, checkService } from '../core/model.ts'
-import type { Engine, NewCommand, Settlement } from '../engine.ts'
-import type { Fleet } from '../fleet/fleet.ts'
-import type { CommandStore, Device, StoredCommand } from '../store/store.ts'
+import type { NewCommand, Settlement } from '../engine.ts'
+import type { StoredCommand } from '../store/store.ts'
+import { type Action, type Call, objectBody, type Resource } from './action.ts'
 import { parseExpression } from './expression.ts'
 import { parseProjection } from './projection.ts'
 import { commandStruct, failure, ok, onRecord, type Result } from './wire.ts'
 
-/** One authorised call: everything about who and which device is settled. */
-export interface Call {
-  readonly engine: Engine
-  readonly store: CommandStore
-  readonly fleet: Fleet
-  readonly clock: Clock
-  readonly appKey: string
-  readonly device: Device
-  /** decoded, trimmed query values by name */
-  readonly query: ReadonlyMap<string, string>
-  /** the JSON body, undefined where there was none */
-  readonly body: unknown
-}
-
-export interface Action {
-  readonly methods: readonly string[]
-  readonly needs: 'Control' | 'Read'
-  /** query names beyond those that name the device */
-  readonly parameters: readonly string[]
-  /** any other query name is refused: a misspelt commandId must not turn cancel one into cancel all */
-  readonly strict: boolean
-  run(call: Call): Promise<Result>
-}
-
-export const actions: ReadonlyMap<string, Action> = new Map(
+const actions: ReadonlyMap<string, Action> = new Map(
   Object.entries({
     setMeasurepoint: {
       methods: ['POST'],
@@ -66,6 +41,8 @@ export const actions: ReadonlyMap<string, Action> = new Map(
     cancel: { methods: ['POST', 'GET'], needs: 'Control', parameters: ['commandId'], strict: true, run: cancel },
   } satisfies Record<string, Action>),
 )
+
+export const commands: Resource = { path: '/connect-service/v2.1/commands', label: '', actions }
 
 async function setMeasurepoint(call: Call): Promise<Result> {
   const measurepointId = call.query.get('measurepointId') ?? ''
@@ -135,7 +112,7 @@ function settled(settlement: Settlement): Result {
 
 /** Ended without an answer of the device. */
 function failed(command: Command): Result {
-  if (command.state === State.cancelled)
+  if (command.state === State.cancelled && command.code === null)
     return failure(
       refuse(errors.notSent, 'not sent: the instant command was cancelled while it waited'),
       onRecord(command),
@@ -150,7 +127,11 @@ const reasons: ReadonlyMap<number, string> = new Map([
   [errors.queueFull.code, 'cached commands of the device at upper limit'],
   [errors.notSent.code, 'not sent, instant command timed out'],
   [errors.timedOut.code, 'sent, response timed out'],
-  [errors.tooLarge.code, 'the command is larger than the device accepts'],
+  [
+    errors.notEncodable.code,
+    'the command is larger than the device takes, the codec of its product failed, or it takes no such commands',
+  ],
+  [errors.deviceDeleted.code, 'the device was deleted'],
 ])
 
 async function get(call: Call): Promise<Result> {
@@ -240,12 +221,6 @@ function seconds(
   if (text === undefined) return absent
   const value = /^[0-9]{1,9}$/.test(text) ? Number(text) : Number.NaN
   return value >= min && value <= max ? value : invalid(name, `must be an integer from ${min} to ${max} (seconds)`)
-}
-
-function objectBody(body: unknown): { readonly fields: ReadonlyMap<string, unknown> } | Refusal {
-  if (body === undefined) return { fields: new Map() }
-  if (typeof body !== 'object' || body === null || Array.isArray(body)) return invalid('body', 'must be a JSON object')
-  return { fields: new Map(Object.entries(body)) }
 }
 
 function pagination(value: unknown): { readonly pageNo: number; readonly pageSize: number } | Refusal {

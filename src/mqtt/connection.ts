@@ -1,10 +1,12 @@
 // One socket: bytes in and out, the timer, and the order of things from its first byte to its last. It carries out what the session decides.
-// Not here: rules of the protocol (connect.ts, session.ts), servers and the list of connections (listener.ts).
+// Not here: rules of the protocol (connect.ts, session.ts), what its devices ask for (members.ts), servers and the list of connections (listener.ts).
 
 import type { Socket } from 'node:net'
 import type { IConnackPacket, Packet } from 'mqtt-packet'
 import type { Clock, Timers } from '../clock.ts'
+import type { Codecs } from '../codec/codec.ts'
 import type { Downlink } from '../core/command.ts'
+import { errors } from '../core/errors.ts'
 import {
   CLOSE_LINGER_MS,
   CONNECT_MAX_BYTES,
@@ -17,30 +19,38 @@ import {
   WRITE_BUFFER_MAX_BYTES,
 } from '../core/limits.ts'
 import type { Unsent } from '../core/queue.ts'
-import type { Engine, Link, Log } from '../engine.ts'
+import type { Engine, Log } from '../engine.ts'
+import type { LoginLimit } from '../uplink/login-limit.ts'
+import { commandPayload } from '../uplink/payload.ts'
+import type { Requests } from '../uplink/requests.ts'
+import { type DeviceKeys, methodOf, type Notice } from '../uplink/topics.ts'
 import {
   type Admitted,
   admit,
+  type ClientCertificate,
   type Connack,
   type Connect,
   claimedKeys,
   connack,
   type DeviceDirectory,
+  isHeldAgainst,
   type Refused,
   readConnect,
 } from './connect.ts'
 import { type Cut, decode, encode, Framer, hasTooManyFilters, isConnect } from './frame.ts'
+import { type Carrier, Members } from './members.ts'
+import { Session } from './session.ts'
 import {
   type Close,
   type CloseReason,
   type Oddity,
   reasonCode,
-  Session,
   type SessionInput,
+  type SessionRequest,
   type SessionTerms,
   type Step,
-} from './session.ts'
-import type { DeviceKeys } from './topics.ts'
+  type ToEncode,
+} from './step.ts'
 
 /** The logger's face with the level that devices' slips are logged at; pino has it. */
 export interface MqttLog extends Log {
@@ -61,6 +71,13 @@ export interface Refusal extends Partial<DeviceKeys> {
 export interface Endpoint {
   readonly engine: Pick<Engine, 'connect' | 'disconnect' | 'apply'>
   readonly fleet: DeviceDirectory
+  /** answers what devices ask for */
+  readonly requests: Pick<Requests, 'answer'>
+  /** formats of products that have their own */
+  readonly codecs: Pick<Codecs, 'encode' | 'decode'>
+  readonly limit: LoginLimit
+  /** whether an active device may log in with its product's secret again */
+  readonly reactivation: 'strict' | 'lenient'
   readonly clock: Clock & Timers
   readonly log: MqttLog
   readonly readyAfterMs: number
@@ -69,6 +86,8 @@ export interface Endpoint {
   isFullFor(deviceId: number): boolean
   /** A login is refused: counted, and logged within bounds. */
   refused(refusal: Refusal): void
+  /** A codec could not do what was asked: logged within bounds. */
+  codecFailed(fields: object, message: string): void
   /** it has become this device's connection */
   opened(connection: Connection, deviceId: number): void
   /** it is no device's connection any more; the socket may live on for a moment */
@@ -77,32 +96,36 @@ export interface Endpoint {
   gone(connection: Connection): void
 }
 
-/** A session that the engine has on record, and must be told of its end. */
-interface Recorded {
-  readonly deviceId: number
-  readonly session: number
-}
-
 /**
  * `waiting` for a CONNECT; `entering` while the login is looked up and recorded: nothing is read meanwhile; `refused`: that is held back;
  * `open`; `closing`: over, but the last packet may still have to be read by the client. What comes when it is refused or closing is thrown away.
  */
 type Phase =
   | { readonly name: 'waiting' | 'entering' | 'refused' | 'closing' }
-  | { readonly name: 'open'; readonly machine: Session; readonly terms: SessionTerms; readonly deviceId: number }
+  | {
+      readonly name: 'open'
+      readonly machine: Session
+      readonly terms: SessionTerms
+      readonly members: Members
+      /** null: a channel */
+      readonly deviceId: number | null
+    }
 type Open = Phase & { readonly name: 'open' }
 
 /** Ends after which the client still gets what was written, an MQTT 5 client always: the others find their socket closed. */
 const GENTLE: ReadonlySet<CloseReason> = new Set(['client disconnected', 'server stopping'])
 
-export class Connection implements Link {
+export class Connection implements Carrier {
   readonly #socket: Socket
   readonly #endpoint: Endpoint
-  readonly #certified: boolean
+  readonly #certificate: ClientCertificate | null
   readonly #remote: string
   readonly #framer = new Framer(CONNECT_MAX_BYTES)
   #phase: Phase = { name: 'waiting' }
-  #recorded: Recorded | null = null
+  /** from the moment that the engine is told of its device */
+  #members: Members | null = null
+  /** what its devices ask for, in order; the first is being answered */
+  readonly #requests: SessionRequest[] = []
   /** what it may still take in this turn of the loop; null while it has taken nothing in it */
   #turn: { packetsLeft: number; readonly until: number } | null = null
   #stopping = false
@@ -113,14 +136,13 @@ export class Connection implements Link {
   #wakeAt = Number.POSITIVE_INFINITY
   #cancelWake = (): void => undefined
   #login: Promise<void> = Promise.resolve()
-  #farewell: Promise<unknown> = Promise.resolve()
   readonly #socketClosed: Promise<void>
 
-  /** `certified`: the client showed a certificate that was verified. */
-  constructor(socket: Socket, endpoint: Endpoint, certified: boolean) {
+  /** `certificate`: what the client showed; null: nothing. */
+  constructor(socket: Socket, endpoint: Endpoint, certificate: ClientCertificate | null) {
     this.#socket = socket
     this.#endpoint = endpoint
-    this.#certified = certified
+    this.#certificate = certificate
     this.#remote = socket.remoteAddress ?? 'unknown'
     this.#wake(endpoint.clock.now() + CONNECT_WAIT_MS, () => this.#drop('no CONNECT in time'))
     socket.setNoDelay(true)
@@ -138,11 +160,11 @@ export class Connection implements Link {
     })
   }
 
-  /** Resolves when the socket is closed and the end of its session is on record. */
+  /** Resolves when the socket is closed and the ends of its sessions are on record. */
   async gone(): Promise<void> {
     await this.#socketClosed
     await this.#login
-    await this.#farewell
+    await this.#members?.ended()
   }
 
   /** Reads no more, lets what was read be committed and acknowledged, then closes. */
@@ -154,35 +176,40 @@ export class Connection implements Link {
     } else this.#drop('server stopping')
   }
 
-  /** The device was disabled or deleted. */
-  kick(): void {
-    this.#close({ reason: 'kicked', code: reasonCode.administrative })
+  /** Tells a gateway what became of a device of its topology. */
+  notify(notice: Notice, of: DeviceKeys): void {
+    if (this.#phase.name !== 'open') return
+    this.carryOut(this.#phase.machine.notify(notice, of, this.#endpoint.clock.now()))
   }
 
-  presence(): ReturnType<Link['presence']> {
+  // --- what its members ask of it ------------------------------------------------------------------------------
+
+  session(): Session | null {
     // Until the CONNACK is written there is nobody to send to.
-    if (this.#phase.name !== 'open' || !this.#isWritable()) return { ready: false, silent: false }
-    return this.#phase.machine.presence()
+    return this.#phase.name === 'open' && this.#isWritable() ? this.#phase.machine : null
   }
 
-  publish(downlink: Downlink): Unsent['reason'] | null {
-    if (this.#phase.name !== 'open' || !this.#isWritable()) return 'sessionGone'
-    const step = this.#phase.machine.publish(downlink, this.#endpoint.clock.now())
-    if (step === 'tooLarge') return step
-    this.#carryOut(this.#phase, step)
+  carryOut(step: Step): void {
+    if (this.#phase.name === 'open') this.#carryOut(this.#phase, step)
+  }
+
+  publish(deviceId: number, downlink: Downlink): Unsent['reason'] | null {
+    const session = this.session()
+    if (session === null) return 'sessionGone'
+    const step = session.publish(deviceId, downlink, this.#endpoint.clock.now())
+    if (typeof step === 'string') return step
+    this.carryOut(step)
     // Not with what else this turn of the loop writes: the instant until which it may leave was checked just now.
     this.#flush()
     return null
   }
 
-  suspect(): void {
-    if (this.#phase.name === 'open') this.#carryOut(this.#phase, this.#phase.machine.suspect())
+  odd(kind: Oddity, topic: string): void {
+    if (this.#phase.name === 'open') this.#odd(this.#phase, { kind, topic })
   }
 
-  takenOver(): void {
-    // The engine knows that this session is over.
-    this.#recorded = null
-    this.#close({ reason: 'taken over', code: reasonCode.takenOver })
+  end(reason: CloseReason, code: number): void {
+    this.#close({ reason, code })
   }
 
   // --- reading -----------------------------------------------------------------------------------------------
@@ -272,55 +299,74 @@ export class Connection implements Link {
   }
 
   async #logIn(connect: Connect | Refused): Promise<void> {
-    const { fleet, engine } = this.#endpoint
+    const { fleet, limit, clock, reactivation } = this.#endpoint
     if (connect.type === 'refused') return this.#refuse(connect, connect.connack, connect.reason)
-    const admitted = await admit(connect, fleet, this.#certified)
-    if (admitted.type === 'refused') return this.#refuse(connect, admitted.connack, admitted.reason)
+    const keys = claimedKeys(connect)
+    if (!limit.allows(this.#remote, keys, clock.now()))
+      return this.#refuse(
+        connect,
+        'limited',
+        'too many logins were refused: wait before the next one, and check the secret',
+      )
+    const admitted = await admit(connect, fleet, this.#certificate, reactivation)
+    if (admitted.type === 'refused') {
+      if (isHeldAgainst(admitted.connack)) limit.refused(this.#remote, keys, clock.now())
+      return this.#refuse(connect, admitted.connack, admitted.reason)
+    }
+    limit.admitted(this.#remote, keys)
     const { device } = admitted
-    if (this.#endpoint.isFullFor(device.id))
+    if (device !== null && this.#endpoint.isFullFor(device.id))
       return this.#refuse(connect, 'full', 'as many devices are connected as may be')
     if (this.#phase.name !== 'entering') return
-    const answer = await engine.connect(device.id, this)
-    if (!answer.ok) return this.#refuse(connect, 'unavailable', answer.message)
-    this.#recorded = { deviceId: device.id, session: answer.session }
-    if (this.#phase.name !== 'entering') return this.#leave('connection lost')
-    // It may have been disabled since it was looked up, while there was nothing to be kicked yet.
-    const current = await fleet.deviceByKeys(device.productKey, device.deviceKey)
-    if (current?.disabled !== false) return this.#refuse(connect, 'notAuthorized', 'the device is disabled')
-    if (this.#phase.name === 'entering') this.#open(connect, admitted)
+    const members = new Members(this.#endpoint, admitted, this)
+    this.#members = members
+    const refusal = device === null ? null : await members.connect(device, admitted.mode !== 'activation')
+    if (refusal !== null) {
+      const isOurs = refusal.code === errors.unavailable.code || refusal.code === errors.internal.code
+      return this.#refuse(connect, isOurs ? 'unavailable' : 'notAuthorized', refusal.message)
+    }
+    if (this.#phase.name === 'entering') this.#open(connect, admitted, members)
+    else members.end('connection lost')
   }
 
-  #open(connect: Connect, { device, services }: Admitted): void {
-    const { clock, readyAfterMs } = this.#endpoint
-    const { version, packet, receiveMaximum, maximumPacketSize } = connect
-    const { productKey, deviceKey } = device
-    // The CONNECT itself is not kept: its fields point into all that came in one piece with it.
-    const terms: SessionTerms = {
-      keys: { productKey, deviceKey },
-      version,
-      keepAliveS: packet.keepalive ?? 0,
-      receiveMaximum,
-      maximumPacketSize,
-      services,
-      readyAfterMs,
-    }
-    const open: Open = { name: 'open', machine: new Session(terms, clock.now()), terms, deviceId: device.id }
+  #open(connect: Connect, admitted: Admitted, members: Members): void {
+    const { clock } = this.#endpoint
+    const { device, services } = admitted
+    const terms = this.#terms(connect, admitted)
+    const member = device && { deviceId: device.id, keys: terms.keys, services, raw: admitted.codec }
+    const machine = new Session(terms, member, clock.now())
+    machine.topology(admitted.members, [])
+    const open: Open = { name: 'open', machine, terms, members, deviceId: device?.id ?? null }
     this.#phase = open
     this.#framer.maxBytes = PACKET_MAX_BYTES
     this.#endpoint.count('login')
-    this.#endpoint.opened(this, device.id)
-    this.#endpoint.log.debug(
-      { deviceId: device.id, productKey, deviceKey, version, remote: this.#remote },
-      'device connected',
-    )
+    if (device !== null) this.#endpoint.opened(this, device.id)
+    const { keys, version, kind } = terms
+    this.#endpoint.log.debug({ deviceId: open.deviceId, ...keys, version, kind, remote: this.#remote }, 'connected')
     this.#send(open, welcome(connect))
     this.#wakeFor(open)
     this.#resume(open)
   }
 
+  /** The CONNECT itself is not kept: its fields point into all that came in one piece with it. */
+  #terms({ version, packet, receiveMaximum, maximumPacketSize }: Connect, admitted: Admitted): SessionTerms {
+    const { device, productKey, isGateway, compression, secret } = admitted
+    return {
+      keys: { productKey, deviceKey: device?.deviceKey ?? CHANNEL_KEY },
+      kind: device === null ? 'channel' : isGateway ? 'gateway' : 'device',
+      version,
+      keepAliveS: packet.keepalive ?? 0,
+      receiveMaximum,
+      maximumPacketSize,
+      readyAfterMs: this.#endpoint.readyAfterMs,
+      compression,
+      activation: device === null || secret === null ? null : { deviceSecret: secret, assetId: device.assetId },
+    }
+  }
+
   /** Held back for a moment, so that a client that tries again without a pause does not keep the server busy. */
   #refuse(to: Connect | Refused, code: Connack, reason: string): void {
-    this.#leave('server error')
+    this.#members?.end('server error')
     if (this.#phase.name !== 'entering') return
     this.#phase = { name: 'refused' }
     // Nothing that comes behind the CONNECT is held for it.
@@ -340,26 +386,55 @@ export class Connection implements Link {
 
   // --- what the session decides --------------------------------------------------------------------------------
 
-  #carryOut(open: Open, { packets, inputs, oddities, close }: Step): void {
+  #carryOut(open: Open, { packets, inputs, requests, toEncode, oddities, close }: Step): void {
     for (const packet of packets) this.#send(open, packet)
     for (const input of inputs) this.#handOn(open, input)
+    for (const each of toEncode) this.#encode(open, each)
     for (const oddity of oddities) this.#odd(open, oddity)
+    this.#requests.push(...requests)
+    if (requests.length > 0 && this.#requests.length === requests.length) void this.#answerAll(open)
     // A packet that could not be sent may have ended it already.
     if (close !== null && this.#phase === open) this.#finish(open, close)
     this.#wakeFor(open)
   }
 
-  #handOn(open: Open, { input, uplink }: SessionInput): void {
-    void this.#endpoint.engine.apply(open.deviceId, input).then(answer => {
+  #handOn(open: Open, { deviceId, input, uplink }: SessionInput): void {
+    void this.#endpoint.engine.apply(deviceId, input).then(answer => {
       if (!answer.ok) {
         const { code, message } = answer
-        this.#endpoint.log.warn({ deviceId: open.deviceId, input: input.type, code, message }, 'input refused')
+        this.#endpoint.log.warn({ deviceId, input: input.type, code, message }, 'input refused')
       }
-      if (uplink === null || this.#phase !== open) return
-      this.#carryOut(open, open.machine.committed(uplink, this.#endpoint.clock.now()))
-      this.#resume(open)
-      this.#closeIfDone(open)
+      if (uplink !== null) this.#done(open, uplink, null)
     })
+  }
+
+  #encode(open: Open, { deviceId, keys, downlink }: ToEncode): void {
+    const { codecs, clock, codecFailed } = this.#endpoint
+    const message = JSON.parse(commandPayload(downlink, methodOf(downlink)))
+    void codecs.encode(keys.productKey, message).then(encoded => {
+      if (!encoded.ok) codecFailed({ deviceId, ...keys, reason: encoded.reason }, 'a command was not encoded')
+      if (this.#phase !== open) return
+      const bytes = encoded.ok ? encoded.value : null
+      this.#carryOut(open, open.machine.encoded(deviceId, downlink.commandId, bytes, clock.now()))
+      this.#flush()
+    })
+  }
+
+  /** One after the other, in the order in which they came: what a login or logout changes counts for those behind it. */
+  async #answerAll(open: Open): Promise<void> {
+    for (let request = this.#requests[0]; request !== undefined && this.#phase === open; request = this.#requests[0]) {
+      const answer = await open.members.answer(request)
+      this.#requests.shift()
+      this.#done(open, request.uplink, answer)
+    }
+    this.#requests.length = 0
+  }
+
+  #done(open: Open, uplink: number, answer: Buffer | null): void {
+    if (this.#phase !== open) return
+    this.#carryOut(open, open.machine.answered(uplink, answer, this.#endpoint.clock.now()))
+    this.#resume(open)
+    this.#closeIfDone(open)
   }
 
   #odd({ deviceId }: Open, { kind, topic }: Step['oddities'][number]): void {
@@ -427,31 +502,23 @@ export class Connection implements Link {
     this.#framer.release()
     this.#cancelWake()
     this.#socket.destroy()
-    this.#leave('connection lost')
+    this.#members?.end('connection lost')
     this.#endpoint.count('dropped before login')
     this.#endpoint.log.debug({ remote: this.#remote, reason }, 'connection dropped before its login')
   }
 
-  #finish({ terms, deviceId }: Open, { reason, code, detail }: Close): void {
+  #finish({ terms, deviceId, members }: Open, { reason, code, detail }: Close): void {
     this.#phase = { name: 'closing' }
     this.#framer.release()
     // What was handed over is on its way, even when the socket is closed in the same turn.
     this.#flush()
-    this.#leave(reason)
-    this.#endpoint.closed(this, deviceId)
+    members.end(reason)
+    if (deviceId !== null) this.#endpoint.closed(this, deviceId)
     this.#endpoint.count(reason)
     this.#endpoint.log.debug({ deviceId, reason, detail, oddities: this.#oddities }, 'device disconnected')
     const last = terms.version === 5 && code !== null ? encode({ cmd: 'disconnect', reasonCode: code }, 5) : NOTHING
     if (last.length > 0 || GENTLE.has(reason)) this.#sayLast(last.length <= terms.maximumPacketSize ? last : NOTHING)
     else this.#socket.destroy()
-  }
-
-  /** Tells the engine that the session is over, once. */
-  #leave(reason: CloseReason): void {
-    if (this.#recorded === null) return
-    const { deviceId, session } = this.#recorded
-    this.#recorded = null
-    this.#farewell = this.#endpoint.engine.disconnect(deviceId, session, reason)
   }
 
   /** Writes the last bytes and half-closes; what still comes is thrown away, until the client closes or its time is up. */
@@ -485,6 +552,9 @@ export class Connection implements Link {
 }
 
 const NOTHING = Buffer.alloc(0)
+
+/** stands where a device's key does in the topics of a channel */
+const CHANNEL_KEY = 'integration'
 
 /** [MQTT-3.2.2-2] Never a session of before; with MQTT 5, what this server does not do and how much it takes. */
 function welcome({ packet, version }: Connect): IConnackPacket {

@@ -1,20 +1,30 @@
 // The MQTT endpoint for directly connected devices: listening sockets, the list of connections, the bounds that they share.
 // Not here: one connection (connection.ts), who may come in (connect.ts), the protocol after that (session.ts).
 
+import { constants } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
-import { createServer as createTlsServer, type TLSSocket } from 'node:tls'
-import type { Clock } from '../clock.ts'
-import { CONNECT_WAIT_MS, CONNECTIONS_MAX, CONNECTIONS_SPARE, REFUSALS_LOGGED_PER_S } from '../core/limits.ts'
-import { Connection, type Endpoint, type MqttEvent, type MqttLog } from './connection.ts'
+import { createServer as createTlsServer, type PeerCertificate, type TLSSocket } from 'node:tls'
+import { CONNECT_WAIT_MS, CONNECTIONS_MAX, CONNECTIONS_SPARE } from '../core/limits.ts'
+import { Sparing } from '../uplink/sparing.ts'
+import type { DeviceKeys, Notice } from '../uplink/topics.ts'
+import type { ClientCertificate } from './connect.ts'
+import { Connection, type Endpoint, type MqttEvent } from './connection.ts'
 
-export interface MqttOptions extends Pick<Endpoint, 'engine' | 'fleet' | 'clock' | 'log' | 'readyAfterMs'> {
+export interface MqttOptions
+  extends Pick<
+    Endpoint,
+    'engine' | 'fleet' | 'requests' | 'codecs' | 'limit' | 'clock' | 'log' | 'readyAfterMs' | 'reactivation'
+  > {
   readonly count: (event: MqttEvent) => void
   /** devices that may be connected; CONNECTIONS_MAX unless said otherwise */
   readonly connectionsMax?: number
 }
 
-/** PEM texts. With `ca`, a client must show a certificate that it signed. */
+/**
+ * PEM texts. With `ca`, clients are asked for a certificate that it signed. One without, or with another, is heard all the same: whether it needs one
+ * is known when it says who it is.
+ */
 export interface TlsFiles {
   readonly cert: string | Buffer
   readonly key: string | Buffer
@@ -39,24 +49,22 @@ export class MqttListener {
   #stopping = false
   readonly #refusedLogins: Sparing
   readonly #failedHandshakes: Sparing
+  readonly #failedCodecs: Sparing
 
   constructor(options: MqttOptions) {
     this.#options = options
-    const { engine, fleet, clock, log, readyAfterMs, count, connectionsMax = CONNECTIONS_MAX } = options
+    const { clock, log, count, connectionsMax = CONNECTIONS_MAX } = options
     this.#refusedLogins = new Sparing(clock, log)
     this.#failedHandshakes = new Sparing(clock, log)
+    this.#failedCodecs = new Sparing(clock, log)
     this.#endpoint = {
-      engine,
-      fleet,
-      clock,
-      log,
-      readyAfterMs,
-      count,
+      ...options,
       isFullFor: deviceId => this.#devices.size >= connectionsMax && !this.#devices.has(deviceId),
       refused: refusal => {
         count('refused login')
         this.#refusedLogins.warn(refusal, 'login refused')
       },
+      codecFailed: (fields, message) => this.#failedCodecs.warn(fields, message),
       opened: (connection, deviceId) => void this.#devices.set(deviceId, connection),
       closed: (connection, deviceId) => {
         if (this.#devices.get(deviceId) === connection) this.#devices.delete(deviceId)
@@ -73,23 +81,24 @@ export class MqttListener {
           ...socketOptions,
           cert: tls.cert,
           key: tls.key,
-          ...(tls.ca === null ? {} : { ca: tls.ca }),
+          // What was found of a certificate counts for one handshake only: it may expire before a session that is resumed ends.
+          ...(tls.ca === null ? {} : { ca: tls.ca, secureOptions: constants.SSL_OP_NO_TICKET }),
           requestCert: tls.ca !== null,
-          rejectUnauthorized: tls.ca !== null,
+          rejectUnauthorized: false,
           minVersion: 'TLSv1.2',
           handshakeTimeout: CONNECT_WAIT_MS,
         })
       : createServer(socketOptions)
     server.on('connection', (socket: Socket) => this.#register(socket))
     if (tls) {
-      server.on('secureConnection', (socket: TLSSocket) => this.#accept(socket, socket.authorized))
+      server.on('secureConnection', (socket: TLSSocket) => this.#accept(socket, certificateOf(socket)))
       server.on('tlsClientError', (error: Error, socket: TLSSocket) => {
         this.#options.count('dropped before login')
         const { code, reason = error.message }: { code?: string; reason?: string } & Error = error
         this.#failedHandshakes.warn({ code, reason, remote: socket.remoteAddress }, 'TLS handshake failed')
       })
     } else {
-      server.on('connection', (socket: Socket) => this.#accept(socket, false))
+      server.on('connection', (socket: Socket) => this.#accept(socket, null))
     }
     server.listen(port, host)
     await once(server, 'listening')
@@ -114,9 +123,9 @@ export class MqttListener {
     await Promise.all(closed)
   }
 
-  /** Closes the device's connection, if it has one here: it was disabled or deleted, and that is already on record. */
-  kick(deviceId: number): void {
-    this.#devices.get(deviceId)?.kick()
+  /** Tells the gateway with this id, if it is connected here, what became of a device of its topology. */
+  notify(gatewayId: number, notice: Notice, of: DeviceKeys): void {
+    this.#devices.get(gatewayId)?.notify(notice, of)
   }
 
   /** For metrics: sockets open, and devices that are logged in. */
@@ -133,37 +142,28 @@ export class MqttListener {
     if (this.#sockets.size > connectionsMax + CONNECTIONS_SPARE) socket.destroy()
   }
 
-  #accept(socket: Socket, certified: boolean): void {
+  #accept(socket: Socket, certificate: ClientCertificate | null): void {
     if (this.#stopping) socket.destroy()
-    if (!socket.destroyed) this.#connections.add(new Connection(socket, this.#endpoint, certified))
+    if (!socket.destroyed) this.#connections.add(new Connection(socket, this.#endpoint, certificate))
   }
 }
 
-/** Whoever fails often comes again at once: a few warnings a second tell as much as all of them, and each says how many before it were left out. */
-class Sparing {
-  readonly #clock: Clock
-  readonly #log: MqttLog
-  #second = 0
-  #logged = 0
-  #leftOut = 0
-
-  constructor(clock: Clock, log: MqttLog) {
-    this.#clock = clock
-    this.#log = log
-  }
-
-  warn(fields: object, message: string): void {
-    const second = Math.floor(this.#clock.now() / 1_000)
-    if (second !== this.#second) {
-      this.#second = second
-      this.#logged = 0
-    }
-    if (this.#logged >= REFUSALS_LOGGED_PER_S) {
-      this.#leftOut += 1
-      return
-    }
-    this.#log.warn({ ...fields, leftOut: this.#leftOut }, message)
-    this.#logged += 1
-    this.#leftOut = 0
+/**
+ * What the client showed in its handshake; null: nothing, or it was not asked. node takes a resumed session without a certificate for an authorized
+ * one, so that alone proves nothing.
+ */
+function certificateOf(socket: TLSSocket): ClientCertificate | null {
+  // Without a certificate node gives an object without fields, and of a socket that is gone nothing, against its types.
+  const peer: Partial<PeerCertificate> | null = socket.getPeerCertificate()
+  const { subject, serialNumber } = peer ?? {}
+  if (serialNumber === undefined) return null
+  // Of a name that comes several times node makes a list, against its types too.
+  const names: string | readonly string[] = subject?.CN ?? []
+  const fault: unknown = socket.authorizationError
+  return {
+    verified: socket.authorized,
+    fault: socket.authorized ? null : String(fault),
+    names: typeof names === 'string' ? [names] : names,
+    serial: serialNumber,
   }
 }

@@ -1,122 +1,82 @@
-// One device's connection after its login, as a pure machine: packets and time in; packets, inputs for the engine and the end out.
-// It holds readiness, suspicion, the window of unacknowledged commands, keep-alive and the order of PUBACKs.
-// Not here: sockets, timers, the clock (connection.ts), what is in a payload (payload.ts), which command is next (core/queue.ts).
+// One connection after its login, as a pure machine: packets and time in; packets, inputs for the engine, requests to answer and the end out.
+// It holds readiness, suspicion, the window of unacknowledged commands, keep-alive and the order of PUBACKs, for the device of the connection and for
+// the sub-devices that are logged in over it. Not here: sockets, timers, the clock (connection.ts), who may log in (members.ts), what is in a
+// payload (uplink/payload.ts), which command is next (core/queue.ts).
 
 import type { IPublishPacket, ISubscribePacket, IUnsubscribePacket, Packet } from 'mqtt-packet'
 import type { Downlink } from '../core/command.ts'
 import {
+  ACTIVATION_AFTER_MS,
+  GATEWAY_SUBSCRIPTIONS_MAX_CHARS,
   INFLIGHT_MAX,
   READY_AT_LATEST_MS,
-  SUBSCRIPTIONS_MAX,
   SUBSCRIPTIONS_MAX_CHARS,
   SUSPECT_CLOSE_MIN_MS,
   SUSPECT_CLOSE_NO_KEEPALIVE_MS,
   TOPIC_MAX_CHARS,
   UPLINK_PENDING_MAX,
 } from '../core/limits.ts'
-import type { Presence, Ready, Reply } from '../core/queue.ts'
-import { publishBytes, type Version } from './frame.ts'
-import { commandPayload, readReply, readRequestId, refusals, requestAnswer } from './payload.ts'
+import type { Presence, Unsent } from '../core/queue.ts'
+import { activationPayload, answerTo, commandPayload, noticePayload, readReply } from '../uplink/payload.ts'
 import {
-  Coverage,
+  activationTopic,
   commandTopic,
   type DeviceKeys,
-  isFilter,
   isReplyTopic,
-  isShared,
-  isTopicName,
-  mayHear,
+  isSame,
+  methodOf,
+  type Notice,
+  noticeTopic,
+  rawCommandTopic,
   readTopic,
   replyTopic,
-} from './topics.ts'
-
-/** What the CONNECT settled. */
-export interface SessionTerms {
-  readonly keys: DeviceKeys
-  readonly version: Version
-  /** s; 0 = none */
-  readonly keepAliveS: number
-  readonly receiveMaximum: number
-  /** bytes of a packet that the client takes; Infinity where it set no limit */
-  readonly maximumPacketSize: number
-  /** services of the device's model; null without one */
-  readonly services: readonly string[] | null
-  /** ms of quiet that make a device ready which does not subscribe to its command topics */
-  readonly readyAfterMs: number
-}
-
-/** Why a session ended. Stored with the device's history and counted: a fixed vocabulary. */
-export type CloseReason =
-  | 'client disconnected'
-  | 'connection lost'
-  | 'keep-alive timeout'
-  | 'silent after a command'
-  | 'command not acknowledged'
-  | 'protocol error'
-  | 'QoS 2'
-  | 'malformed packet'
-  | 'packet too large'
-  | 'slow reader'
-  | 'kicked'
-  | 'taken over'
-  | 'server stopping'
-  | 'server error'
-
-/** The end. `code` is the reason of the DISCONNECT that an MQTT 5 client gets; null: it gets none. */
-export interface Close {
-  readonly reason: CloseReason
-  readonly code: number | null
-  /** what exactly was wrong, for the log */
-  readonly detail?: string
-}
-
-/** Something odd and harmless that a device did; counted, and logged a few times. */
-export type Oddity =
-  | 'garbage reply'
-  | 'stray answer'
-  | 'unsupported request'
-  | 'foreign topic'
-  | 'refused filter'
-  | 'answer too large'
-
-/** An input for the engine. After the commit of one with an uplink number, `committed` is called with it, whatever the answer was. */
-export type SessionInput =
-  | { readonly input: Ready; readonly uplink: null }
-  | { readonly input: Reply; readonly uplink: number }
-
-/** What one call brings about, to be done in this order: packets written, inputs handed on, then closed. */
-export interface Step {
-  readonly packets: readonly Packet[]
-  readonly inputs: readonly SessionInput[]
-  readonly oddities: readonly { readonly kind: Oddity; readonly topic: string }[]
-  readonly close: Close | null
-}
+  type Uplink,
+} from '../uplink/topics.ts'
+import { pack, unpack } from './compression.ts'
+import { Coverage, isFilter, isShared, isTopicName, keysOfFilter, Subscriptions } from './filters.ts'
+import { publishBytes } from './frame.ts'
+import {
+  type Close,
+  type Member,
+  type Oddity,
+  reasonCode,
+  type SessionInput,
+  type SessionRequest,
+  type SessionTerms,
+  type Step,
+  type ToEncode,
+} from './step.ts'
 
 /** An uplink packet whose PUBACK, and answer if any, wait for the commit of what it carried and for those before it [MQTT-4.6.0-2]. */
 interface Pending {
   readonly uplink: number
-  readonly acks: readonly Packet[]
+  acks: readonly Packet[]
+  /** where an answer to it goes; null: it gets none */
+  readonly answerTopic: string | null
   committed: boolean
 }
 
-/** DISCONNECT and CONNACK reasons of MQTT 5 */
-export const reasonCode = {
-  malformed: 0x81,
-  protocolError: 0x82,
-  /** implementation specific */
-  unacknowledged: 0x83,
-  notAuthorized: 0x87,
-  shuttingDown: 0x8b,
-  keepAlive: 0x8d,
-  takenOver: 0x8e,
-  topicName: 0x90,
-  topicAlias: 0x94,
-  packetTooLarge: 0x95,
-  quota: 0x97,
-  administrative: 0x98,
-  qos: 0x9b,
-  subscriptionIds: 0xa1,
-} as const
+/** One member as the session sees it. */
+interface Lane extends Member {
+  readonly startedAt: number
+  readonly coverage: Coverage
+  /** it listens; once true, it stays so */
+  listens: boolean
+  /** the engine was told that it is ready, and nothing but a full window has spoilt that since */
+  told: boolean
+  /** how many packets had come when the last command was written to it; -1 before the first */
+  sentAfter: number
+  /** a command that its codec is at work on */
+  encoding: Downlink | null
+}
+
+/** A command that is sent as far as the engine knows, and waits for room in the window. Not a byte of it has left. */
+interface Held {
+  readonly lane: Lane
+  readonly downlink: Downlink
+  readonly topic: string
+  readonly payload: Buffer
+}
 
 /** MQTT 3.1.1 knows one code for a filter that is refused [MQTT-3.8.4-5]. */
 const SUBACK_FAILURE = 0x80
@@ -129,54 +89,94 @@ export class Session {
   readonly #window: number
   /** ms of silence after a command that end a suspect connection, and of a window that stays full */
   readonly #patienceMs: number
-  readonly #startedAt: number
-  readonly #coverage: Coverage
   #packets: Packet[] = []
   #inputs: SessionInput[] = []
+  #requests: SessionRequest[] = []
+  #toEncode: ToEncode[] = []
   #oddities: { kind: Oddity; topic: string }[] = []
   #close: Close | null = null
   #isClosed = false
 
+  readonly #lanes = new Map<number, Lane>()
+  readonly #lanesByKeys = new Map<string, Lane>()
+  /** those that do not listen yet */
+  readonly #unready = new Set<Lane>()
+  /** some lane has become ready, or all may have */
+  #stirred = false
+  /** devices of a gateway's topology: it may subscribe for them before they log in */
+  readonly #topology = new Set<string>()
+
+  #activateAt: number
   #subscribedAt: number
-  /** the device listens; once true, it stays so */
-  #listens = false
-  /** what the engine was last told, or saw, by presence */
-  #wasReady = false
   #receivedAt: number
+  /** packets that have come */
+  #received = 0
   #publishedAt = Number.NEGATIVE_INFINITY
-  #silent = false
   #suspect = false
   /** packet ids of commands without their PUBACK */
   readonly #unacked = new Set<number>()
   #fullSince: number | null = null
+  /** lanes that the engine found not ready for nothing but a full window */
+  readonly #turnedAway = new Set<Lane>()
+  #held: Held[] = []
   #lastPacketId = 0
-  readonly #filters = new Set<string>()
-  /** topics that the device asked not to hear: the only ones on which an answer is held back */
-  readonly #unheard = new Set<string>()
-  /** characters of both */
-  #heldChars = 0
+  readonly #subscriptions: Subscriptions
   readonly #pending: Pending[] = []
   #lastUplink = 0
 
-  /** `now`: the instant of the CONNACK. */
-  constructor(terms: SessionTerms, now: number) {
+  /** `now`: the instant of the CONNACK. `own`: the device of the connection; null for a channel. */
+  constructor(terms: SessionTerms, own: Member | null, now: number) {
     this.#terms = terms
     this.#window = Math.min(terms.receiveMaximum, INFLIGHT_MAX)
     this.#patienceMs =
       terms.keepAliveS === 0
         ? SUSPECT_CLOSE_NO_KEEPALIVE_MS
         : Math.max(SUSPECT_CLOSE_MIN_MS, keepAliveMs(terms.keepAliveS))
-    this.#startedAt = now
+    this.#activateAt = terms.activation === null ? Number.POSITIVE_INFINITY : now + ACTIVATION_AFTER_MS
     this.#subscribedAt = now
     this.#receivedAt = now
-    this.#coverage = new Coverage(terms.keys, terms.services)
+    this.#subscriptions = new Subscriptions(
+      terms.kind === 'gateway' ? GATEWAY_SUBSCRIPTIONS_MAX_CHARS : SUBSCRIPTIONS_MAX_CHARS,
+    )
+    if (own !== null) this.#add(own, now)
   }
 
-  /** May it be sent to now, and has nothing come since the last command. */
-  presence(): Omit<Presence, 'session'> {
-    const ready = this.#listens && !this.#suspect && !this.#isClosed && this.#unacked.size < this.#window
-    // What is not read may have come.
-    return { ready, silent: this.#silent && this.reads }
+  /** A sub-device logged in: from now on commands may be sent to it. `now`: the instant at which it is told so. */
+  enter(member: Member, now: number): Step {
+    this.#add(member, now)
+    return this.#step()
+  }
+
+  /** A sub-device is here no more: it logged out, was deleted, or came in elsewhere. What waited to be written to it never left. */
+  leave(deviceId: number): Step {
+    const lane = this.#lanes.get(deviceId)
+    if (lane === undefined) return this.#step()
+    this.#lanes.delete(deviceId)
+    this.#lanesByKeys.delete(nameOf(lane.keys))
+    this.#unready.delete(lane)
+    this.#turnedAway.delete(lane)
+    this.#giveBack(lane)
+    return this.#step()
+  }
+
+  /** Devices came into the topology of this gateway, or left it. */
+  topology(joined: readonly DeviceKeys[], left: readonly DeviceKeys[]): void {
+    for (const keys of joined) this.#topology.add(nameOf(keys))
+    for (const keys of left) this.#topology.delete(nameOf(keys))
+  }
+
+  /** May this member be sent to now, and has nothing come since its last command. Who asks is told when a full window has room again. */
+  presence(deviceId: number): Omit<Presence, 'session'> {
+    const lane = this.#lanes.get(deviceId)
+    if (lane === undefined || this.#isClosed) return { ready: false, silent: false }
+    const isFull = this.#isFull()
+    if (isFull) this.#turnedAway.add(lane)
+    return { ready: lane.listens && !this.#suspect && !isFull, silent: this.#isSilent(lane) }
+  }
+
+  /** What is not read may have come. */
+  #isSilent(lane: Lane): boolean {
+    return lane.sentAfter === this.#received && this.reads
   }
 
   /** False while so much is waiting to be committed that no more may be read. */
@@ -193,16 +193,29 @@ export class Session {
   receive(packet: Packet, now: number): Step {
     if (this.#isClosed) return this.#step()
     this.#receivedAt = now
-    this.#silent = false
-    this.#suspect = false
+    this.#received += 1
+    if (this.#suspect) {
+      this.#suspect = false
+      this.#stirred = true
+    }
     const close = this.#read(packet, now)
     return close === null ? this.#step() : this.close(close)
   }
 
   /** What an uplink packet carried is durable, or was refused for good. */
   committed(uplink: number, now: number): Step {
+    return this.answered(uplink, null, now)
+  }
+
+  /** A request is done, and this is its answer, uncompressed; null: there is none. */
+  answered(uplink: number, answer: Buffer | null, now: number): Step {
     const pending = this.#pending.find(each => each.uplink === uplink)
-    if (pending) pending.committed = true
+    if (pending) {
+      pending.committed = true
+      const { answerTopic } = pending
+      if (answer !== null && answerTopic !== null && !this.#subscriptions.isUnheard(answerTopic))
+        pending.acks = [...pending.acks, this.#message(answerTopic, answer)]
+    }
     const wasFull = !this.reads
     this.#acknowledge()
     if (wasFull && this.reads) this.#hearAgain(now)
@@ -217,7 +230,9 @@ export class Session {
 
   /** Time has passed: to be called at `wakeAt`, harmless at any other instant. */
   tick(now: number): Step {
-    if (now >= this.#readyAt()) this.#listens = true
+    for (const lane of this.#unready) if (now >= this.#readyAt(lane)) this.#listen(lane)
+    if (now >= this.#activateAt) this.#activate(now)
+    if (this.#held.some(({ downlink }) => now >= downlink.notAfter)) this.#letOut(now)
     if (now >= this.#keepAliveEnd()) return this.close({ reason: 'keep-alive timeout', code: reasonCode.keepAlive })
     if (now >= this.#suspectEnd()) return this.close({ reason: 'silent after a command', code: reasonCode.keepAlive })
     if (now >= this.#fullEnd())
@@ -228,40 +243,173 @@ export class Session {
   /** The next instant at which time alone changes something; Infinity if none. */
   wakeAt(): number {
     if (this.#isClosed) return Number.POSITIVE_INFINITY
-    return Math.min(this.#readyAt(), this.#keepAliveEnd(), this.#suspectEnd(), this.#fullEnd())
+    let at = Math.min(this.#keepAliveEnd(), this.#suspectEnd(), this.#fullEnd(), this.#activateAt)
+    for (const lane of this.#unready) at = Math.min(at, this.#readyAt(lane))
+    for (const { downlink } of this.#held) at = Math.min(at, downlink.notAfter)
+    return at
   }
 
-  /** The PUBLISH of a command, to be written whole and at once; or it is larger than the client takes, and nothing has changed. */
-  publish(downlink: Downlink, now: number): Step | 'tooLarge' {
-    const { topic, method } = commandTopic(this.#terms.keys, downlink)
-    const payload = Buffer.from(commandPayload(downlink, method))
-    if (publishBytes(topic.length, payload.length, this.#terms.version) > this.#terms.maximumPacketSize)
-      return 'tooLarge'
-    // QoS 1 whatever was granted, so that a lost connection shows; never repeated, so never a DUP.
-    const messageId = this.#takePacketId()
-    this.#packets.push({ cmd: 'publish', topic, payload, qos: 1, dup: false, retain: false, messageId })
-    this.#publishedAt = now
-    this.#silent = true
-    if (this.#unacked.size >= this.#window) this.#fullSince ??= now
+  /**
+   * The PUBLISH of a command, to be written whole and at once; or why it cannot be, and then nothing has changed. Where its codec is asked first, or
+   * several members fill the window in one batch of the engine, it is written later; if it then cannot be, an `unsent` says so.
+   */
+  publish(deviceId: number, downlink: Downlink, now: number): Step | Unsent['reason'] {
+    const lane = this.#lanes.get(deviceId)
+    if (lane === undefined || this.#isClosed) return 'sessionGone'
+    if (lane.raw) {
+      lane.encoding = downlink
+      this.#toEncode.push({ deviceId, keys: lane.keys, downlink })
+      return this.#step()
+    }
+    const topic = commandTopic(lane.keys, downlink)
+    const payload = pack(Buffer.from(commandPayload(downlink, methodOf(downlink))), this.#terms.compression)
+    if (this.#isTooLarge(topic, payload)) return 'tooLarge'
+    this.#send({ lane, downlink, topic, payload }, now)
+    return this.#step()
+  }
+
+  /** What came of a command that was given to its codec: its bytes, or null: it cannot be encoded. Ignored where the command was given back meanwhile. */
+  encoded(deviceId: number, commandId: string, bytes: Buffer | null, now: number): Step {
+    const lane = this.#lanes.get(deviceId)
+    const downlink = lane?.encoding
+    if (!lane || !downlink || downlink.commandId !== commandId) return this.#step()
+    lane.encoding = null
+    const topic = rawCommandTopic(lane.keys)
+    if (bytes === null) {
+      this.#odd('not encoded', topic)
+      this.#unsent(lane, downlink, 'codec')
+      return this.#step()
+    }
+    const payload = pack(bytes, this.#terms.compression)
+    if (this.#isTooLarge(topic, payload)) this.#unsent(lane, downlink, 'tooLarge')
+    else this.#send({ lane, downlink, topic, payload }, now)
+    return this.#step()
+  }
+
+  /** Tells a gateway what became of a device of its topology. */
+  notify(notice: Notice, of: DeviceKeys, now: number): Step {
+    const topic = noticeTopic(this.#terms.keys, notice)
+    this.#packets.push(this.#message(topic, Buffer.from(noticePayload(notice, of, now))))
     return this.#step()
   }
 
   /**
-   * A command of this session was not answered in time, and nothing at all had come since: not ready until something does.
+   * A command to this member was not answered in time, and nothing at all had come since: nobody is ready until something does.
    * What came while that was being made durable counts, and then the queue goes on.
    */
-  suspect(): Step {
-    this.#suspect = this.#silent
-    this.#wasReady = false
+  suspect(deviceId: number): Step {
+    const lane = this.#lanes.get(deviceId)
+    if (lane === undefined) return this.#step()
+    if (this.#isSilent(lane)) {
+      this.#suspect = true
+      for (const each of this.#lanes.values()) each.told = false
+    } else {
+      lane.told = false
+      this.#stirred = true
+    }
     return this.#step()
   }
 
   /** Ends it. The first reason is the one that counts. */
   close(close: Close): Step {
-    if (!this.#isClosed) this.#close = close
-    this.#isClosed = true
+    if (!this.#isClosed) {
+      this.#close = close
+      this.#isClosed = true
+      for (const lane of this.#lanes.values()) this.#giveBack(lane)
+    }
     return this.#step()
   }
+
+  // --- members -----------------------------------------------------------------------------------------------
+
+  #add(member: Member, now: number): void {
+    const coverage = new Coverage(member.keys, member.services)
+    const state = { startedAt: now, listens: false, told: false, sentAfter: -1, encoding: null }
+    const lane: Lane = { ...member, coverage, ...state }
+    for (const filter of this.#subscriptions.filters) coverage.add(filter)
+    this.#lanes.set(member.deviceId, lane)
+    this.#lanesByKeys.set(nameOf(member.keys), lane)
+    if (coverage.complete) this.#listen(lane)
+    else this.#unready.add(lane)
+  }
+
+  #listen(lane: Lane): void {
+    this.#unready.delete(lane)
+    lane.listens = true
+    this.#stirred = true
+  }
+
+  #readyAt(lane: Lane): number {
+    const quietSince = Math.max(lane.startedAt, this.#subscribedAt)
+    return Math.min(quietSince + this.#terms.readyAfterMs, lane.startedAt + READY_AT_LATEST_MS)
+  }
+
+  /** May this connection speak for, and listen to, the device with these keys? A gateway's requests are looked at one by one, by who answers them. */
+  #isOwn(keys: DeviceKeys): boolean {
+    return isSame(keys, this.#terms.keys) || this.#lanesByKeys.has(nameOf(keys))
+  }
+
+  // --- commands ----------------------------------------------------------------------------------------------
+
+  #isFull(): boolean {
+    return this.#unacked.size >= this.#window || this.#held.length > 0
+  }
+
+  #isTooLarge(topic: string, payload: Buffer): boolean {
+    return publishBytes(topic.length, payload.length, this.#terms.version) > this.#terms.maximumPacketSize
+  }
+
+  #send(held: Held, now: number): void {
+    this.#held.push(held)
+    this.#letOut(now)
+    if (this.#isFull()) this.#fullSince ??= now
+  }
+
+  /** Writes what is held, in order, as far as the window has room; gives back what is too late. */
+  #letOut(now: number): void {
+    const late = this.#held.filter(({ downlink }) => now >= downlink.notAfter)
+    this.#held = this.#held.filter(({ downlink }) => now < downlink.notAfter)
+    for (const { lane, downlink } of late) this.#unsent(lane, downlink, 'late')
+    while (this.#unacked.size < this.#window) {
+      const held = this.#held.shift()
+      if (held === undefined) return
+      // QoS 1 whatever was granted, so that a lost connection shows; never repeated, so never a DUP.
+      const { lane, topic, payload } = held
+      const messageId = this.#takePacketId()
+      this.#packets.push({ cmd: 'publish', topic, payload, qos: 1, dup: false, retain: false, messageId })
+      this.#publishedAt = now
+      lane.sentAfter = this.#received
+    }
+  }
+
+  #unsent(lane: Lane, { commandId, session }: Downlink, reason: Unsent['reason']): void {
+    const { deviceId } = lane
+    this.#inputs.push({ deviceId, input: { type: 'unsent', commandId, session, reason }, uplink: null })
+  }
+
+  /** The member is gone: of its command that is not written yet no byte has left, nor will. */
+  #giveBack(lane: Lane): void {
+    if (lane.encoding !== null) this.#unsent(lane, lane.encoding, 'sessionGone')
+    lane.encoding = null
+    for (const held of this.#held) if (held.lane === lane) this.#unsent(lane, held.downlink, 'sessionGone')
+    this.#held = this.#held.filter(held => held.lane !== lane)
+  }
+
+  /** An answer or a notice. QoS 0: nobody would send it again. */
+  #message(topic: string, payload: Buffer): IPublishPacket {
+    const packed = pack(payload, this.#terms.compression)
+    return { cmd: 'publish', topic, payload: packed, qos: 0, dup: false, retain: false }
+  }
+
+  /** One SDK drops what comes within the turn of its CONNACK, another gives up after a second. */
+  #activate(now: number): void {
+    const { activation, keys } = this.#terms
+    this.#activateAt = Number.POSITIVE_INFINITY
+    if (activation === null) return
+    this.#packets.push(this.#message(activationTopic(keys), Buffer.from(activationPayload(activation, keys, now))))
+  }
+
+  // --- reading -----------------------------------------------------------------------------------------------
 
   /** What a packet brings about is noted as it is read; what is returned ends the connection. */
   #read(packet: Packet, now: number): Close | null {
@@ -269,7 +417,9 @@ export class Session {
       case 'publish':
         return this.#readPublish(packet)
       case 'puback':
-        if (this.#unacked.delete(packet.messageId ?? 0)) this.#fullSince = null
+        if (!this.#unacked.delete(packet.messageId ?? 0)) return null
+        this.#letOut(now)
+        this.#fullSince = this.#isFull() ? now : null
         return null
       case 'subscribe':
         return this.#readSubscribe(packet, now)
@@ -295,34 +445,63 @@ export class Session {
     if (properties?.topicAlias !== undefined) return protocolError('topic alias', reasonCode.topicAlias)
     // [MQTT-4.7.3-1], [MQTT-3.3.2-2]
     if (!isTopicName(topic)) return protocolError('not a topic name', reasonCode.topicName)
-    const payload = Buffer.isBuffer(packet.payload) ? packet.payload : Buffer.from(packet.payload)
-    const meaning = readTopic(topic, this.#terms.keys)
-    const isForeign = meaning === 'foreign'
+    const meaning = readTopic(topic)
+    // Whom a gateway may ask something for is known when its requests before that are done: one of them may be a login.
+    const isForeign =
+      meaning === null || !(this.#isOwn(meaning.keys) || (this.#terms.kind === 'gateway' && meaning.type === 'request'))
     const acks = qos === 1 ? [this.#puback(messageId, isForeign ? reasonCode.notAuthorized : 0)] : []
-    if (meaning === 'reply') return this.#readReply(topic, payload, acks)
-    if (meaning === 'answer') {
-      this.#odd('stray answer', topic)
-      return this.#queue(acks, true)
-    }
-    this.#odd(isForeign ? 'foreign topic' : 'unsupported request', topic)
-    const answer = this.#answerTo(topic, payload, isForeign ? 'foreign' : 'unsupported')
-    return this.#queue(answer === null ? acks : [...acks, answer], true)
+    const payload = Buffer.isBuffer(packet.payload) ? packet.payload : Buffer.from(packet.payload)
+    return isForeign ? this.#readForeign(topic, payload, acks) : this.#readOwn(meaning, topic, payload, acks)
   }
 
-  #readReply(topic: string, payload: Buffer, acks: readonly Packet[]): null {
-    const reply = readReply(payload)
+  #readOwn(meaning: Uplink, topic: string, payload: Buffer, acks: readonly Packet[]): null {
+    const { keys, type } = meaning
+    const lane = this.#lanesByKeys.get(nameOf(keys))
+    const uplink = this.#lastUplink + 1
+    if (type === 'request') {
+      this.#requests.push({ type, uplink, keys, path: meaning.path, payload })
+      const to = replyTopic(topic)
+      return this.#queue(acks, to.length > TOPIC_MAX_CHARS ? null : to, false)
+    }
+    if (type === 'rawReply' && lane?.raw) {
+      this.#requests.push({ type, uplink, keys, path: '', payload })
+      return this.#queue(acks, null, false)
+    }
+    if (type === 'activated' && lane && this.#terms.activation !== null) {
+      this.#inputs.push({ deviceId: lane.deviceId, input: { type: 'activated' }, uplink })
+      return this.#queue(acks, null, false)
+    }
+    if (type !== 'reply' || lane === undefined) {
+      this.#odd('stray answer', topic)
+      return this.#queue(acks, null, true)
+    }
+    const unpacked = unpack(payload, this.#terms.compression)
+    const reply = unpacked === null ? null : readReply(unpacked)
     if (reply === null) {
       this.#odd('garbage reply', topic)
-      return this.#queue(acks, true)
+      return this.#queue(acks, null, true)
     }
-    this.#inputs.push({ input: reply, uplink: this.#lastUplink + 1 })
-    return this.#queue(acks, false)
+    this.#inputs.push({ deviceId: lane.deviceId, input: reply, uplink })
+    return this.#queue(acks, null, false)
+  }
+
+  /**
+   * One SDK waits for an answer without end, so whatever asks gets one, also without a subscription: two SDKs lose theirs and do not renew them.
+   * Nothing of a payload that cannot be read is sent back, no answer is answered, and none is sent that the client could not take.
+   */
+  #readForeign(topic: string, payload: Buffer, acks: readonly Packet[]): null {
+    const to = replyTopic(topic)
+    this.#odd(isReplyTopic(topic) ? 'stray answer' : 'foreign topic', topic)
+    const mayBeTold = !isReplyTopic(topic) && to.length <= TOPIC_MAX_CHARS && !this.#subscriptions.isUnheard(to)
+    const unpacked = mayBeTold ? unpack(payload, this.#terms.compression) : null
+    const answer = unpacked && answerTo(unpacked, FOREIGN, 'no write permission on this topic')
+    return this.#queue(answer === null ? acks : [...acks, this.#message(to, Buffer.from(answer))], null, true)
   }
 
   /** Takes its place behind the uplink packets that wait; what waits for nobody goes out at once. */
-  #queue(acks: readonly Packet[], committed: boolean): null {
+  #queue(acks: readonly Packet[], answerTopic: string | null, committed: boolean): null {
     this.#lastUplink += 1
-    this.#pending.push({ uplink: this.#lastUplink, acks, committed })
+    this.#pending.push({ uplink: this.#lastUplink, acks, answerTopic, committed })
     this.#acknowledge()
     return null
   }
@@ -333,24 +512,6 @@ export class Session {
 
   #puback(messageId: number, reason: number): Packet {
     return this.#terms.version === 5 ? { cmd: 'puback', messageId, reasonCode: reason } : { cmd: 'puback', messageId }
-  }
-
-  /**
-   * One SDK waits for an answer without end, so whatever asks gets one, also without a subscription: two SDKs lose theirs and do not renew them.
-   * Nothing of a payload that cannot be read is sent back, no answer is answered, and none is sent that the client could not take.
-   */
-  #answerTo(topic: string, payload: Buffer, why: keyof typeof refusals): IPublishPacket | null {
-    const to = replyTopic(topic)
-    const idJson = isReplyTopic(topic) ? null : readRequestId(payload)
-    if (idJson === null || to.length > TOPIC_MAX_CHARS || this.#unheard.has(to)) return null
-    return {
-      cmd: 'publish',
-      topic: to,
-      payload: requestAnswer(idJson, refusals[why]),
-      qos: 0,
-      dup: false,
-      retain: false,
-    }
   }
 
   #readSubscribe(packet: ISubscribePacket, now: number): Close | null {
@@ -368,9 +529,8 @@ export class Session {
       return this.#terms.version === 5 ? subackCode[refusal] : SUBACK_FAILURE
     })
     if (firstRefused !== null) this.#odd('refused filter', firstRefused)
-    this.#packets.push({ cmd: 'suback', messageId, granted })
     // Ready with the SUBACK written: the step's packets leave before its inputs.
-    if (this.#coverage.complete) this.#listens = true
+    this.#packets.push({ cmd: 'suback', messageId, granted })
     return null
   }
 
@@ -378,36 +538,27 @@ export class Session {
   #refuseFilter(filter: string): keyof typeof subackCode | null {
     if (isShared(filter)) return 'shared'
     if (!isFilter(filter)) return 'invalid'
-    if (!mayHear(filter, this.#terms.keys)) return 'notAuthorized'
-    this.#letGo(this.#unheard, filter)
-    if (!this.#hold(this.#filters, filter)) return 'tooMany'
-    this.#coverage.add(filter)
+    const keys = this.#mayHear(filter)
+    if (keys === null) return 'notAuthorized'
+    if (!this.#subscriptions.subscribe(filter)) return 'tooMany'
+    const lane = this.#lanesByKeys.get(nameOf(keys))
+    lane?.coverage.add(filter)
+    if (lane?.coverage.complete && !lane.listens) this.#listen(lane)
     return null
   }
 
-  /** Whether it is among them now: not if that were more than a session may hold. */
-  #hold(held: Set<string>, filter: string): boolean {
-    if (held.has(filter)) return true
-    if (held.size >= SUBSCRIPTIONS_MAX || this.#heldChars + filter.length > SUBSCRIPTIONS_MAX_CHARS) return false
-    held.add(filter)
-    this.#heldChars += filter.length
-    return true
-  }
-
-  /** Whether it was among them. */
-  #letGo(held: Set<string>, filter: string): boolean {
-    const was = held.delete(filter)
-    if (was) this.#heldChars -= filter.length
-    return was
+  /** The device that a filter is for, if this connection may listen to it: its own keys, or those of a device of its topology, written out. */
+  #mayHear(filter: string): DeviceKeys | null {
+    const keys = keysOfFilter(filter)
+    return keys !== null && (this.#isOwn(keys) || this.#topology.has(nameOf(keys))) ? keys : null
   }
 
   #readUnsubscribe({ messageId = 0, unsubscriptions }: IUnsubscribePacket): Close | null {
     // [MQTT-2.3.1-1], [MQTT-3.10.3-2]
     if (messageId < 1 || unsubscriptions.length === 0) return protocolError('UNSUBSCRIBE without packet id or filter')
     const granted = unsubscriptions.map(filter => {
-      const had = this.#letGo(this.#filters, filter)
-      if (isFilter(filter) && mayHear(filter, this.#terms.keys)) this.#hold(this.#unheard, filter)
-      return had ? 0 : NO_SUBSCRIPTION
+      const isUnheard = isFilter(filter) && this.#mayHear(filter) !== null
+      return this.#subscriptions.unsubscribe(filter, isUnheard) ? 0 : NO_SUBSCRIPTION
     })
     // MQTT 3.1.1 has no codes here, and the codec leaves them out.
     this.#packets.push({ cmd: 'unsuback', messageId, granted })
@@ -421,10 +572,7 @@ export class Session {
     return this.#lastPacketId
   }
 
-  #readyAt(): number {
-    if (this.#listens) return Number.POSITIVE_INFINITY
-    return Math.min(this.#subscribedAt + this.#terms.readyAfterMs, this.#startedAt + READY_AT_LATEST_MS)
-  }
+  // --- time --------------------------------------------------------------------------------------------------
 
   /** [MQTT-3.1.2-24] One and a half times the keep-alive without a packet. */
   #keepAliveEnd(): number {
@@ -445,14 +593,39 @@ export class Session {
     this.#oddities.push({ kind, topic: topic.slice(0, TOPIC_MAX_CHARS) })
   }
 
-  /** Whenever the device has become ready, for whatever reason, its queue must go on: that is told here and nowhere else. */
+  /** Whenever a member has become ready, for whatever reason, its queue must go on: that is told here and nowhere else. */
+  #tellReady(): void {
+    if (this.#isClosed || this.#suspect) return
+    if (this.#stirred) {
+      for (const lane of this.#lanes.values()) {
+        if (lane.listens && !lane.told) this.#tell(lane)
+      }
+      this.#stirred = false
+    }
+    if (this.#turnedAway.size === 0 || this.#isFull()) return
+    for (const lane of this.#turnedAway) if (lane.listens) this.#tell(lane)
+    this.#turnedAway.clear()
+  }
+
+  #tell(lane: Lane): void {
+    lane.told = true
+    this.#inputs.push({ deviceId: lane.deviceId, input: { type: 'ready' }, uplink: null })
+  }
+
   #step(): Step {
-    const { ready } = this.presence()
-    if (ready && !this.#wasReady) this.#inputs.push({ input: { type: 'ready' }, uplink: null })
-    this.#wasReady = ready
-    const step = { packets: this.#packets, inputs: this.#inputs, oddities: this.#oddities, close: this.#close }
+    this.#tellReady()
+    const step = {
+      packets: this.#packets,
+      inputs: this.#inputs,
+      requests: this.#requests,
+      toEncode: this.#toEncode,
+      oddities: this.#oddities,
+      close: this.#close,
+    }
     this.#packets = []
     this.#inputs = []
+    this.#requests = []
+    this.#toEncode = []
     this.#oddities = []
     this.#close = null
     return step
@@ -466,3 +639,9 @@ const protocolError = (detail: string, code: number = reasonCode.protocolError):
 })
 
 const keepAliveMs = (keepAliveS: number): number => keepAliveS * 1_500
+
+/** The vendor's code for a topic that is not the device's. */
+const FOREIGN = 1009
+
+/** Keys hold no slash, so that one text names one device. */
+const nameOf = ({ productKey, deviceKey }: DeviceKeys): string => `${productKey}/${deviceKey}`

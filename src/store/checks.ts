@@ -2,9 +2,12 @@
 // Not here: the guards that need a row locked (version, state), which belong to each store's own transaction.
 
 import { assert } from '../core/errors.ts'
+import { ATTRIBUTES_MAX_PER_DEVICE, DATA_ID_MAX_CHARS, POINTS_MAX_PER_DEVICE } from '../core/limits.ts'
 import {
   type ApplicationRow,
   type Batch,
+  type DataChange,
+  type DeviceMove,
   type DeviceRow,
   FleetConflict,
   type FleetRows,
@@ -20,11 +23,18 @@ export function assertNoNul(row: object): void {
       assert(!value.includes('\0'), `${field} holds a NUL character, which no store can keep`)
 }
 
-/** A batch names each device once, and holds no text that a database cannot keep. Throws Bug. */
+/** Text that a database keeps to the letter: what is not cannot be the key of anything, though a driver would cut or replace it and find something. */
+export const isKept = (text: string): boolean => !/[\0\p{Surrogate}]/u.test(text)
+
+/** The order of texts that databases have. */
+export const byCodePoint = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b))
+
+/** A batch names each device once, deletes none with anything open, and holds no text that a database cannot keep. Throws Bug. */
 export function checkBatch(batch: Batch): void {
   const devices = new Set(batch.changes.map(change => change.queue.deviceId))
   assert(devices.size === batch.changes.length, 'a batch names a device once')
-  for (const { inserts, outcomes, events } of batch.changes) {
+  for (const { queue, inserts, outcomes, events } of batch.changes) {
+    assert(!queue.deleted || queue.open.length === 0, `device ${queue.deviceId} is deleted with nothing open`)
     for (const { command, body } of inserts) {
       assertNoNul(command)
       assertNoNul(body)
@@ -67,6 +77,70 @@ export function planFleet(rows: FleetRows, known: OnRecord): FleetPlan {
   }
 }
 
+/** Checks devices that are to be added, as planFleet does, and that they are new. Throws FleetConflict. */
+export function checkNewDevices(rows: readonly DeviceRow[], known: OnRecord): void {
+  planFleet({ organizations: [], applications: [], models: [], products: [], devices: rows }, known)
+  for (const row of rows)
+    if (known.deviceByAsset(row.assetId) !== null) conflict(deviceName(row), 'exists already; use another assetId')
+}
+
+/** Checks moves against what is on record, and returns those that change something. Throws FleetConflict. */
+export function planMoves(moves: readonly DeviceMove[], known: Pick<OnRecord, 'deviceByAsset'>): DeviceMove[] {
+  once(moves, move => move.assetId, deviceName)
+  for (const move of moves) {
+    const name = deviceName(move)
+    const device = known.deviceByAsset(move.assetId)
+    if (device === null) return conflict(name, 'does not exist')
+    const { orgId, gatewayAssetId } = device
+    const where = gatewayAssetId === null ? 'no gateway' : `gateway "${gatewayAssetId}"`
+    if (gatewayAssetId !== move.from) conflict(name, `is behind ${where} by now; look it up again`)
+    checkGateway({ assetId: move.assetId, orgId, gatewayAssetId: move.to }, known.deviceByAsset)
+  }
+  return moves.filter(({ from, to }) => from !== to)
+}
+
+/** What is to be kept of a device is whole. Throws Bug. */
+export function checkData(changes: readonly DataChange[]): void {
+  const check = (id: string, text: string): void => {
+    assert(id.length <= DATA_ID_MAX_CHARS, `an id has at most ${DATA_ID_MAX_CHARS} characters`)
+    assert(
+      isKept(id) && isKept(text),
+      `what is kept as ${JSON.stringify(id)} has no NUL and no half of a surrogate pair`,
+    )
+  }
+  const checkAt = (at: number): void => assert(Number.isSafeInteger(at), 'an instant is an integer')
+  for (const change of changes) {
+    switch (change.type) {
+      case 'measurepoints':
+        for (const { pointId, valueJson, quality, at } of change.values) {
+          check(pointId, valueJson)
+          checkAt(at)
+          assert(quality === null || Number.isFinite(quality), 'a quality is a finite number')
+        }
+        break
+      case 'event':
+        check(change.event.eventId, change.event.outputJson)
+        checkAt(change.event.at)
+        break
+      case 'attributes':
+      case 'tags':
+        for (const [id, value] of change.set) check(id, value)
+    }
+  }
+}
+
+/** How many of each a device may have. */
+const DATA_MAX: Readonly<Record<DataChange['type'], number>> = {
+  measurepoints: POINTS_MAX_PER_DEVICE,
+  event: ATTRIBUTES_MAX_PER_DEVICE,
+  attributes: ATTRIBUTES_MAX_PER_DEVICE,
+  tags: ATTRIBUTES_MAX_PER_DEVICE,
+}
+
+/** Whether a device that has `before` of them may have `after`. One that does not get more always may: the bound may have been higher once. */
+export const mayHave = (type: DataChange['type'], before: number, after: number): boolean =>
+  after <= before || after <= DATA_MAX[type]
+
 /** Field by field of the new row, so that what else a record carries (a number, a time) does not count. */
 function differs<Row extends object>(row: Row, known: Row | null): boolean {
   if (known === null) return true
@@ -84,7 +158,7 @@ const organizationName = (row: Organization): string => `organization orgId "${r
 const applicationName = (row: ApplicationRow): string => `application appKey "${row.appKey}"`
 const modelName = (row: ModelRow): string => `model modelId "${row.modelId}"`
 const productName = (row: ProductRow): string => `product productKey "${row.productKey}"`
-const deviceName = (row: DeviceRow): string => `device assetId "${row.assetId}"`
+const deviceName = (row: Pick<DeviceRow, 'assetId'>): string => `device assetId "${row.assetId}"`
 const deviceKeys = (row: DeviceRow): string => `productKey "${row.productKey}", deviceKey "${row.deviceKey}"`
 
 const modelKey = (row: ModelRow): string => pair(row.orgId, row.modelId)
@@ -138,7 +212,7 @@ class Fleet {
     const holder = this.#known.deviceByKeys(row.productKey, row.deviceKey)
     if (holder !== null && !this.#devices.has(holder.assetId))
       conflict(name, `${deviceKeys(row)} is taken by assetId "${holder.assetId}"; use another deviceKey`)
-    this.#checkGateway(name, row)
+    checkGateway(row, assetId => this.#devices.get(assetId) ?? this.#known.deviceByAsset(assetId))
   }
 
   #checkOrganization(name: string, orgId: string): void {
@@ -150,14 +224,18 @@ class Fleet {
     if (known !== null && known.orgId !== orgId)
       conflict(name, `is taken by organization "${known.orgId}" and cannot be used in organization "${orgId}"`)
   }
+}
 
-  #checkGateway(name: string, row: DeviceRow): void {
-    if (row.gatewayAssetId === null) return
-    if (row.gatewayAssetId === row.assetId) conflict(name, 'gateway names the device itself')
-    const gateway = this.#devices.get(row.gatewayAssetId) ?? this.#known.deviceByAsset(row.gatewayAssetId)
-    if (gateway?.orgId !== row.orgId)
-      conflict(name, `gateway "${row.gatewayAssetId}" does not exist in organization "${row.orgId}"; add the gateway`)
-  }
+/** A device is behind none, or another one of its organization. */
+function checkGateway(
+  row: Pick<DeviceRow, 'assetId' | 'orgId' | 'gatewayAssetId'>,
+  find: (assetId: string) => Pick<DeviceRow, 'orgId'> | null,
+): void {
+  const { orgId, gatewayAssetId } = row
+  if (gatewayAssetId === null) return
+  if (gatewayAssetId === row.assetId) conflict(deviceName(row), 'gateway names the device itself')
+  if (find(gatewayAssetId)?.orgId !== orgId)
+    conflict(deviceName(row), `gateway "${gatewayAssetId}" does not exist in organization "${orgId}"; add the gateway`)
 }
 
 /** Rows by a key that only one of them may have. */

@@ -4,16 +4,30 @@
 import { type Command, type CommandBody, isOpen, State } from '../core/command.ts'
 import { assert } from '../core/errors.ts'
 import { lapsesAt, type Queue, type QueueEvent } from '../core/queue.ts'
-import { assertNoNul, checkBatch, planFleet } from './checks.ts'
+import {
+  assertNoNul,
+  byCodePoint,
+  checkBatch,
+  checkData,
+  checkNewDevices,
+  mayHave,
+  type OnRecord,
+  planFleet,
+  planMoves,
+} from './checks.ts'
 import { matches } from './condition.ts'
 import type {
   ApplicationRow,
   Batch,
   Condition,
+  DataChange,
   Device,
   DeviceChange,
+  DeviceMove,
   DeviceRow,
   FleetRows,
+  LatestEvent,
+  LatestValue,
   LoadKey,
   ModelRow,
   Organization,
@@ -26,10 +40,10 @@ import type {
 /** Opens an empty store. */
 export const openMemory = (): Store => new MemoryStore()
 
-/** What of a queue belongs to its device; the rest is its commands, and `disabled`, which the fleet owns. */
-type QueueFields = Omit<Queue, 'deviceId' | 'disabled' | 'open' | 'named'>
+/** What of a queue belongs to its device alone; the rest is its commands, and `disabled`, which its row has. */
+type QueueFields = Omit<Queue, 'deviceId' | 'disabled' | 'deleted' | 'open' | 'named'>
 
-/** One device. Rows and events are frozen and replaced, never changed, so that they may be handed out. */
+/** One device, or what is left of it. Rows and events are frozen and replaced, never changed, so that they may be handed out. */
 interface Entry {
   readonly id: number
   row: DeviceRow
@@ -38,6 +52,9 @@ interface Entry {
   /** ids of the open ones */
   readonly open: Set<string>
   events: QueueEvent[]
+  readonly values: Map<string, LatestValue>
+  readonly latestEvents: Map<string, LatestEvent>
+  readonly labels: Record<'attributes' | 'tags', Map<string, string>>
 }
 
 const newQueue: QueueFields = {
@@ -71,6 +88,9 @@ const byId = (a: Command, b: Command): number => (a.id < b.id ? -1 : 1)
 
 class MemoryStore implements Store {
   readonly #devices = new Map<number, Entry>()
+  /** devices, and those deleted of which there are records left */
+  readonly #recorded = new Map<number, Entry>()
+  #lastDeviceId = 0
   /** the device of each command on record */
   readonly #owners = new Map<string, Entry>()
   readonly #organizations = new Map<string, Organization>()
@@ -93,7 +113,8 @@ class MemoryStore implements Store {
       if (entry === undefined) return null
       const named = new Set(commandIds.filter(id => !entry.open.has(id)))
       const { disabled } = entry.row
-      return { deviceId, disabled, ...entry.queue, open: records(entry, entry.open), named: records(entry, named) }
+      const commands = { open: records(entry, entry.open), named: records(entry, named) }
+      return { deviceId, disabled, deleted: false, ...entry.queue, ...commands }
     })
   }
 
@@ -110,6 +131,7 @@ class MemoryStore implements Store {
     assert(new Set(inserted).size === inserted.length, 'a batch inserts a command once')
     // Everything is checked: from here on nothing can fail, so a batch is applied whole.
     for (const each of staged) this.#apply(each)
+    for (const { entry, change } of staged) if (change.queue.deleted) this.#deleteDevice(entry)
     this.#touchNode(batch)
     return stale
   }
@@ -149,6 +171,8 @@ class MemoryStore implements Store {
     const { activeAt, lastOnlineAt, lastOfflineAt } = change.queue
     const session = { sessionNo, sessionNode, activeAt, lastOnlineAt, lastOfflineAt }
     entry.queue = { version: version + 1, lastCommandId, eventSeq, ...session }
+    const { disabled } = change.queue
+    if (entry.row.disabled !== disabled) entry.row = keep({ ...entry.row, disabled })
     for (const [id, row] of rows) {
       entry.commands.set(id, keep(row))
       this.#owners.set(id, entry)
@@ -156,6 +180,15 @@ class MemoryStore implements Store {
       else entry.open.delete(id)
     }
     entry.events.push(...change.events.map(keep))
+  }
+
+  /** Its records stay. */
+  #deleteDevice({ id, row, values, latestEvents, labels }: Entry): void {
+    this.#devices.delete(id)
+    this.#devicesByAsset.delete(row.assetId)
+    this.#devicesByKeys.delete(pair(row.productKey, row.deviceKey))
+    for (const reported of [values, latestEvents, labels.attributes, labels.tags]) reported.clear()
+    for (const entry of this.#devices.values()) if (entry.row.gatewayAssetId === row.assetId) move(entry, null)
   }
 
   #touchNode({ node, lastCommandId, now }: Batch): void {
@@ -190,18 +223,18 @@ class MemoryStore implements Store {
   }
 
   async command(deviceId: number, commandId: string): Promise<StoredCommand | null> {
-    return this.#devices.get(deviceId)?.commands.get(commandId) ?? null
+    return this.#recorded.get(deviceId)?.commands.get(commandId) ?? null
   }
 
   async search(deviceId: number, condition: Condition | null, offset: number, limit: number): Promise<SearchPage> {
-    const stored = [...(this.#devices.get(deviceId)?.commands.values() ?? [])]
+    const stored = [...(this.#recorded.get(deviceId)?.commands.values() ?? [])]
     const found = stored.filter(each => condition === null || matches(each, condition))
     found.sort((a, b) => byId(b.command, a.command))
     return { rows: found.slice(offset, offset + limit), total: found.length }
   }
 
   async events(deviceId: number, commandId: string | null, limit: number): Promise<QueueEvent[]> {
-    const events = this.#devices.get(deviceId)?.events ?? []
+    const events = this.#recorded.get(deviceId)?.events ?? []
     const wanted = commandId === null ? events : events.filter(event => event.commandId === commandId)
     return wanted.slice(Math.max(0, wanted.length - limit))
   }
@@ -222,13 +255,17 @@ class MemoryStore implements Store {
     const gone = new Set(sessionEvents.map(({ event }) => event))
     const isLeft = (event: QueueEvent): boolean =>
       !gone.has(event) && (event.commandId === null || this.#owners.has(event.commandId))
-    for (const entry of this.#devices.values()) entry.events = entry.events.filter(isLeft)
+    for (const entry of this.#recorded.values()) {
+      entry.events = entry.events.filter(isLeft)
+      const isOver = entry.commands.size + entry.events.length === 0
+      if (isOver && !this.#devices.has(entry.id)) this.#recorded.delete(entry.id)
+    }
     return old.length + sessionEvents.length
   }
 
   /** Events of sessions before an instant, oldest first. */
   #sessionEvents(before: number): { readonly event: QueueEvent; readonly deviceId: number }[] {
-    return [...this.#devices.values()]
+    return [...this.#recorded.values()]
       .flatMap(({ id, events }) => events.map(event => ({ event, deviceId: id })))
       .filter(({ event }) => event.commandId === null && event.at < before)
       .sort((a, b) => a.event.at - b.event.at || a.deviceId - b.deviceId || a.event.seq - b.event.seq)
@@ -236,12 +273,21 @@ class MemoryStore implements Store {
 
   async countByState(): Promise<Map<State, number>> {
     const counts = new Map<State, number>()
-    for (const { commands } of this.#devices.values())
+    for (const { commands } of this.#recorded.values())
       for (const { command } of commands.values()) counts.set(command.state, (counts.get(command.state) ?? 0) + 1)
     return counts
   }
 
   // --- registry --------------------------------------------------------------------------------------------------
+
+  readonly #known: OnRecord = {
+    organization: orgId => this.#organizations.get(orgId) ?? null,
+    application: appKey => this.#applications.get(appKey) ?? null,
+    model: (orgId, modelId) => this.#models.get(pair(orgId, modelId)) ?? null,
+    product: productKey => this.#products.get(productKey) ?? null,
+    deviceByAsset: assetId => this.#devicesByAsset.get(assetId)?.row ?? null,
+    deviceByKeys: (productKey, deviceKey) => this.#devicesByKeys.get(pair(productKey, deviceKey))?.row ?? null,
+  }
 
   async organization(orgId: string): Promise<Organization | null> {
     return this.#organizations.get(orgId) ?? null
@@ -264,22 +310,17 @@ class MemoryStore implements Store {
   }
 
   async deviceByKeys(productKey: string, deviceKey: string): Promise<Device | null> {
-    return deviceOf(this.#devicesByKeys.get(pair(productKey, deviceKey)))
+    const entry = this.#devicesByKeys.get(pair(productKey, deviceKey))
+    return entry === undefined ? null : deviceOf(entry)
   }
 
   async deviceByAsset(assetId: string): Promise<Device | null> {
-    return deviceOf(this.#devicesByAsset.get(assetId))
+    const entry = this.#devicesByAsset.get(assetId)
+    return entry === undefined ? null : deviceOf(entry)
   }
 
   async applyFleet(rows: FleetRows): Promise<void> {
-    const plan = planFleet(rows, {
-      organization: orgId => this.#organizations.get(orgId) ?? null,
-      application: appKey => this.#applications.get(appKey) ?? null,
-      model: (orgId, modelId) => this.#models.get(pair(orgId, modelId)) ?? null,
-      product: productKey => this.#products.get(productKey) ?? null,
-      deviceByAsset: assetId => this.#devicesByAsset.get(assetId)?.row ?? null,
-      deviceByKeys: (productKey, deviceKey) => this.#devicesByKeys.get(pair(productKey, deviceKey))?.row ?? null,
-    })
+    const plan = planFleet(rows, this.#known)
     for (const row of plan.organizations) this.#organizations.set(row.orgId, keep(row))
     for (const row of plan.applications) this.#applications.set(row.appKey, keep(row))
     for (const row of plan.models) this.#models.set(pair(row.orgId, row.modelId), keep(row))
@@ -295,15 +336,37 @@ class MemoryStore implements Store {
   #putDevice(row: DeviceRow): void {
     let entry = this.#devicesByAsset.get(row.assetId)
     if (entry === undefined) {
-      const id = this.#devices.size + 1
-      entry = { id, row, queue: newQueue, commands: new Map(), open: new Set(), events: [] }
-      this.#devices.set(id, entry)
+      this.#lastDeviceId += 1
+      entry = newEntry(this.#lastDeviceId, row)
+      this.#devices.set(entry.id, entry)
+      this.#recorded.set(entry.id, entry)
       this.#devicesByAsset.set(row.assetId, entry)
     } else {
       entry.row = row
       entry.queue = { ...entry.queue, version: entry.queue.version + 1 }
     }
     this.#devicesByKeys.set(pair(row.productKey, row.deviceKey), entry)
+  }
+
+  async addDevices(rows: readonly DeviceRow[]): Promise<void> {
+    checkNewDevices(rows, this.#known)
+    for (const row of rows) this.#putDevice(keep(row))
+  }
+
+  async countDevices(productKey: string): Promise<number> {
+    return [...this.#devices.values()].filter(({ row }) => row.productKey === productKey).length
+  }
+
+  async subDevices(gatewayAssetId: string): Promise<Device[]> {
+    const behind = [...this.#devices.values()].filter(({ row }) => row.gatewayAssetId === gatewayAssetId)
+    return behind.sort((a, b) => a.id - b.id).map(deviceOf)
+  }
+
+  async moveDevices(moves: readonly DeviceMove[]): Promise<void> {
+    for (const { assetId, to } of planMoves(moves, this.#known)) {
+      const entry = this.#devicesByAsset.get(assetId)
+      if (entry) move(entry, to)
+    }
   }
 
   async secretCheck(): Promise<string | null> {
@@ -352,6 +415,35 @@ class MemoryStore implements Store {
     for (const [encryption, expireAt] of this.#encryptions) if (expireAt < now) this.#encryptions.delete(encryption)
   }
 
+  // --- what devices report ---------------------------------------------------------------------------------------
+
+  async saveData(changes: readonly DataChange[]): Promise<boolean[]> {
+    checkData(changes)
+    return changes.map(change => {
+      const entry = this.#devices.get(change.deviceId)
+      return entry !== undefined && report(entry, keep(change))
+    })
+  }
+
+  async latestValues(deviceId: number, pointIds: readonly string[] | null): Promise<LatestValue[]> {
+    const all = [...(this.#devices.get(deviceId)?.values.values() ?? [])]
+    const wanted = pointIds === null ? all : all.filter(({ pointId }) => pointIds.includes(pointId))
+    return wanted.sort((a, b) => byCodePoint(a.pointId, b.pointId))
+  }
+
+  async latestEvents(deviceId: number): Promise<LatestEvent[]> {
+    const all = [...(this.#devices.get(deviceId)?.latestEvents.values() ?? [])]
+    return all.sort((a, b) => byCodePoint(a.eventId, b.eventId))
+  }
+
+  async attributes(deviceId: number): Promise<Map<string, string>> {
+    return new Map(this.#devices.get(deviceId)?.labels.attributes)
+  }
+
+  async tags(deviceId: number): Promise<Map<string, string>> {
+    return new Map(this.#devices.get(deviceId)?.labels.tags)
+  }
+
   // --- the store itself ------------------------------------------------------------------------------------------
 
   async node(nodeNo: number): Promise<{ readonly lastCommandId: string | null; readonly clockFloor: number }> {
@@ -386,8 +478,52 @@ function finalSince(entry: Entry, id: string): number | null {
   return command === undefined || isOpen(command.state) ? null : command.settledAt
 }
 
-function deviceOf(entry: Entry | undefined): Device | null {
-  if (entry === undefined) return null
-  const { activeAt, lastOnlineAt, lastOfflineAt } = entry.queue
-  return { ...entry.row, id: entry.id, activeAt, lastOnlineAt, lastOfflineAt }
+function deviceOf({ id, row, queue }: Entry): Device {
+  const { activeAt, lastOnlineAt, lastOfflineAt } = queue
+  return { ...row, id, activeAt, lastOnlineAt, lastOfflineAt }
+}
+
+function newEntry(id: number, row: DeviceRow): Entry {
+  const data = { values: new Map(), latestEvents: new Map(), labels: { attributes: new Map(), tags: new Map() } }
+  return { id, row, queue: newQueue, commands: new Map(), open: new Set(), events: [], ...data }
+}
+
+/** Behind a gateway, or out from behind one. */
+function move(entry: Entry, gatewayAssetId: string | null): void {
+  entry.row = keep({ ...entry.row, gatewayAssetId })
+  entry.queue = { ...entry.queue, version: entry.queue.version + 1 }
+}
+
+/** Applies a change to what a device reports; false, and nothing is changed, where it would get more than it may have. */
+function report(entry: Entry, change: DataChange): boolean {
+  switch (change.type) {
+    case 'measurepoints':
+      return putLatest(
+        entry.values,
+        change.values.map(value => [value.pointId, value]),
+        change.type,
+      )
+    case 'event':
+      return putLatest(entry.latestEvents, [[change.event.eventId, change.event]], change.type)
+    case 'attributes':
+    case 'tags': {
+      const labels = new Map(entry.labels[change.type])
+      for (const id of change.remove) labels.delete(id)
+      for (const [id, value] of change.set) labels.set(id, value)
+      if (!mayHave(change.type, entry.labels[change.type].size, labels.size)) return false
+      entry.labels[change.type] = labels
+      return true
+    }
+  }
+}
+
+function putLatest<T extends { readonly at: number }>(
+  latest: Map<string, T>,
+  said: readonly (readonly [id: string, T])[],
+  type: DataChange['type'],
+): boolean {
+  const added = new Set(said.map(([id]) => id).filter(id => !latest.has(id)))
+  if (!mayHave(type, latest.size, latest.size + added.size)) return false
+  for (const [id, each] of said) if (each.at >= (latest.get(id)?.at ?? each.at)) latest.set(id, each)
+  return true
 }

@@ -3,7 +3,7 @@
 import type { StatementSyncInstance } from '@photostructure/sqlite'
 import type { Command, CommandBody, Kind, State } from '../core/command.ts'
 import type { Queue, QueueEvent } from '../core/queue.ts'
-import type { OnRecord } from './checks.ts'
+import { isKept, type OnRecord } from './checks.ts'
 import type { statements } from './sqlite-statements.ts'
 import type { ApplicationRow, Device, Grant, ModelRow, ProductRow } from './store.ts'
 
@@ -30,6 +30,7 @@ export const queueOf = (row: QueueColumns, open: readonly Command[], named: read
   sessionNo: row.session_no,
   sessionNode: row.session_node,
   disabled: row.disabled === 1,
+  deleted: false,
   activeAt: row.active_at,
   lastOnlineAt: row.last_online_at,
   lastOfflineAt: row.last_offline_at,
@@ -148,7 +149,7 @@ const productOf = (row: ProductColumns): ProductRow => ({
   json: row.json,
 })
 
-interface DeviceColumns {
+export interface DeviceColumns {
   readonly id: number
   readonly asset_id: string
   readonly org_id: string
@@ -159,12 +160,13 @@ interface DeviceColumns {
   readonly timezone: string
   readonly disabled: number
   readonly gateway_asset_id: string | null
+  readonly certificate_serial: string | null
   readonly active_at: number | null
   readonly last_online_at: number | null
   readonly last_offline_at: number | null
 }
 
-const deviceOf = (row: DeviceColumns): Device => ({
+export const deviceOf = (row: DeviceColumns): Device => ({
   id: row.id,
   assetId: row.asset_id,
   orgId: row.org_id,
@@ -175,6 +177,7 @@ const deviceOf = (row: DeviceColumns): Device => ({
   timezone: row.timezone,
   disabled: row.disabled === 1,
   gatewayAssetId: row.gateway_asset_id,
+  certificateSerial: row.certificate_serial,
   activeAt: row.active_at,
   lastOnlineAt: row.last_online_at,
   lastOfflineAt: row.last_offline_at,
@@ -192,8 +195,7 @@ export function find<Columns>(
   statement: StatementSyncInstance,
   ...keys: readonly (string | number)[]
 ): Columns | undefined {
-  const isCut = keys.some(key => typeof key === 'string' && key.includes('\0'))
-  return isCut ? undefined : statement.get(...keys)
+  return keys.every(key => typeof key !== 'string' || isKept(key)) ? statement.get(...keys) : undefined
 }
 
 const read = <Columns, Row>(row: Columns | undefined, of: (row: Columns) => Row): Row | null =>

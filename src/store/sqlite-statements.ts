@@ -6,7 +6,7 @@ export const COMMAND_COLUMNS = `cast(c.id as text) as id, c.state, c.kind, c.ide
   c.created_at, c.sent_at, c.settled_at, c.sent_session, c.created_by, c.code, c.late_replies`
 const EVENT_COLUMNS = 'device_seq, cast(command_id as text) as command_id, from_state, to_state, at, by, reason, detail'
 const DEVICE_COLUMNS = `d.id, d.asset_id, d.org_id, d.product_key, d.device_key, d.secret, d.name_json, d.timezone, d.disabled,
-  g.asset_id as gateway_asset_id, d.active_at, d.last_online_at, d.last_offline_at`
+  g.asset_id as gateway_asset_id, d.certificate_serial, d.active_at, d.last_online_at, d.last_offline_at`
 
 /** Indexes are named where the planner, which has no statistics, might take one that reads every record of a device. */
 export const statements = {
@@ -18,7 +18,7 @@ export const statements = {
   command: `select ${COMMAND_COLUMNS} from command c where c.id = ? and c.device_id = ?`,
 
   // --- commit, in the order of writing ---------------------------------------------------------------------------
-  bumpDevice: `update device set version = version + 1, last_command_id = ?, event_seq = ?, session_no = ?, session_node = ?,
+  bumpDevice: `update device set version = version + 1, last_command_id = ?, event_seq = ?, session_no = ?, session_node = ?, disabled = ?,
     active_at = ?, last_online_at = ?, last_offline_at = ? where id = ? and version = ?`,
   updateCommand: `update command set state = ?, deadline_at = ?, sent_at = ?, settled_at = ?, sent_session = ?, code = ?, late_replies = ?
     where id = ? and device_id = ? and state = ?`,
@@ -29,6 +29,9 @@ export const statements = {
   setOutcome: 'update command_body set output_json = ?, device_code = ?, device_message = ? where id = ?',
   insertEvent: `insert into event (device_id, device_seq, command_id, from_state, to_state, at, by, reason, detail)
     values (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  freeSubDevices: 'update device set gateway_id = null, version = version + 1 where gateway_id = ?',
+  /** what it reported goes with it */
+  deleteDevice: 'delete from device where id = ?',
   touchNode: `insert into node (node_no, batch_no, last_command_id, clock_at) values (?, 1, ?, ?)
     on conflict (node_no) do update set batch_no = batch_no + 1,
     last_command_id = max(coalesce(last_command_id, excluded.last_command_id), coalesce(excluded.last_command_id, last_command_id)),
@@ -70,6 +73,9 @@ export const statements = {
   deviceByKeys: `select ${DEVICE_COLUMNS} from device d left join device g on g.id = d.gateway_id
     where d.product_key = ? and d.device_key = ?`,
   deviceByAsset: `select ${DEVICE_COLUMNS} from device d left join device g on g.id = d.gateway_id where d.asset_id = ?`,
+  countDevices: 'select count(*) as count from device where product_key = ?',
+  subDevices: `select ${DEVICE_COLUMNS} from device g join device d indexed by device_by_gateway on d.gateway_id = g.id
+    where g.asset_id = ? order by d.id`,
   putOrganization:
     'insert into organization (org_id, name) values (?, ?) on conflict (org_id) do update set name = excluded.name',
   putApplication: `insert into application (app_key, org_id, secret, grants_json) values (?, ?, ?, ?)
@@ -79,15 +85,46 @@ export const statements = {
     on conflict (product_key) do update set secret = excluded.secret, model_id = excluded.model_id, json = excluded.json`,
   /** Out of the way for a device that takes these keys in the same fleet; `~` is in no key. */
   parkDeviceKey: "update device set device_key = '~' || id where asset_id = ?",
-  updateDevice: `update device set version = version + 1, product_key = ?, device_key = ?, secret = ?, name_json = ?, timezone = ?, disabled = ?
-    where asset_id = ?`,
-  insertDevice: `insert into device (product_key, device_key, secret, name_json, timezone, disabled, asset_id, org_id)
-    values (?, ?, ?, ?, ?, ?, ?, ?)`,
+  updateDevice: `update device set version = version + 1, product_key = ?, device_key = ?, secret = ?, name_json = ?, timezone = ?, disabled = ?,
+    certificate_serial = ? where asset_id = ?`,
+  insertDevice: `insert into device (product_key, device_key, secret, name_json, timezone, disabled, certificate_serial, asset_id, org_id)
+    values (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   /** After all devices are in, because a file may list a gateway after its sub-devices. */
   setGateway: 'update device set gateway_id = (select g.id from device g where g.asset_id = ?) where asset_id = ?',
+  moveDevice: `update device set version = version + 1, gateway_id = (select g.id from device g where g.asset_id = ?) where asset_id = ?`,
   setting: 'select value from setting where key = ?',
   /** the first value stays */
   addSetting: 'insert into setting (key, value) values (?, ?) on conflict (key) do nothing',
+
+  // --- what devices report ---------------------------------------------------------------------------------------
+  hasDevice: 'select 1 from device where id = ?',
+  latestValues: 'select point_id, value_json, quality, at from latest_value where device_id = ? order by point_id',
+  latestValue: 'select point_id, value_json, quality, at from latest_value where device_id = ? and point_id = ?',
+  countValues: 'select count(*) as count from latest_value where device_id = ?',
+  putValue: `insert into latest_value (device_id, point_id, value_json, quality, at) values (?, ?, ?, ?, ?)
+    on conflict (device_id, point_id) do update set value_json = excluded.value_json, quality = excluded.quality, at = excluded.at
+    where excluded.at >= latest_value.at`,
+  latestEvents: 'select event_id, output_json, at from latest_event where device_id = ? order by event_id',
+  latestEvent: 'select 1 from latest_event where device_id = ? and event_id = ?',
+  countEvents: 'select count(*) as count from latest_event where device_id = ?',
+  putEvent: `insert into latest_event (device_id, event_id, output_json, at) values (?, ?, ?, ?)
+    on conflict (device_id, event_id) do update set output_json = excluded.output_json, at = excluded.at
+    where excluded.at >= latest_event.at`,
+  attributes: 'select name, value_json as value from device_attribute where device_id = ? order by place',
+  attribute: 'select 1 from device_attribute where device_id = ? and name = ?',
+  countAttributes: 'select count(*) as count from device_attribute where device_id = ?',
+  removeAttribute: 'delete from device_attribute where device_id = ? and name = ?',
+  /** one that is there keeps its place */
+  setAttribute: `insert into device_attribute (device_id, place, name, value_json)
+    values (?, (select coalesce(max(place), 0) + 1 from device_attribute where device_id = ?), ?, ?)
+    on conflict (device_id, name) do update set value_json = excluded.value_json`,
+  tags: 'select name, value from device_tag where device_id = ? order by place',
+  tag: 'select 1 from device_tag where device_id = ? and name = ?',
+  countTags: 'select count(*) as count from device_tag where device_id = ?',
+  removeTag: 'delete from device_tag where device_id = ? and name = ?',
+  setTag: `insert into device_tag (device_id, place, name, value)
+    values (?, (select coalesce(max(place), 0) + 1 from device_tag where device_id = ?), ?, ?)
+    on conflict (device_id, name) do update set value = excluded.value`,
 
   // --- tokens ----------------------------------------------------------------------------------------------------
   token: 'select app_key, expire_at from token where access_token = ?',

@@ -1,19 +1,23 @@
 // The embedded store: one SQLite file, owned by one process. Every method does its work before it returns its promise, so that no two interleave.
-// Not here: the SQL (sqlite-statements.ts), how the file is opened and owned (sqlite-file.ts), what is checked before a write (checks.ts).
+// Not here: the SQL (sqlite-statements.ts), what devices report (sqlite-data.ts), how the file is opened and owned (sqlite-file.ts), what is checked
+// before a write (checks.ts).
 
 import type { DatabaseSyncInstance } from '@photostructure/sqlite'
 import { type Command, type CommandBody, State } from '../core/command.ts'
 import { assert } from '../core/errors.ts'
 import type { Queue, QueueEvent } from '../core/queue.ts'
-import { assertNoNul, checkBatch, planFleet } from './checks.ts'
+import { assertNoNul, checkBatch, checkData, checkNewDevices, isKept, planFleet, planMoves } from './checks.ts'
 import { compile, idNumber, looksAtNames } from './condition.ts'
 import { type Migration, readMigrations } from './migrate.ts'
+import { applyData, readEvents, readLabels, readValues } from './sqlite-data.ts'
 import { closeFile, openFile, transaction } from './sqlite-file.ts'
 import {
   type BodyColumns,
   bodyOf,
   type CommandColumns,
   commandOf,
+  type DeviceColumns,
+  deviceOf,
   type EventColumns,
   eventOf,
   find,
@@ -23,14 +27,20 @@ import {
   registered,
   type Statements,
 } from './sqlite-rows.ts'
+import { Searches } from './sqlite-searches.ts'
 import { COMMAND_COLUMNS, statements } from './sqlite-statements.ts'
 import type {
   ApplicationRow,
   Batch,
   Condition,
+  DataChange,
   Device,
   DeviceChange,
+  DeviceMove,
+  DeviceRow,
   FleetRows,
+  LatestEvent,
+  LatestValue,
   LoadKey,
   ModelRow,
   Organization,
@@ -54,6 +64,7 @@ class SqliteStore implements Store {
   readonly #db: DatabaseSyncInstance
   readonly #sql: Statements
   readonly #registry: Registered
+  readonly #searches: Searches
   /** Commands by state, counted at the first call and kept up from then on: this process is the only writer, and a count reads every record. */
   #counts: Map<State, number> | null = null
 
@@ -64,6 +75,7 @@ class SqliteStore implements Store {
     this.#sql.openCommands.setReturnArrays(true)
     this.#sql.command.setReturnArrays(true)
     this.#registry = registered(this.#sql)
+    this.#searches = new Searches(db)
   }
 
   // --- queues and commands ---------------------------------------------------------------------------------------
@@ -95,6 +107,7 @@ class SqliteStore implements Store {
         else stale.push(change.queue.deviceId)
       }
       this.#write(fresh)
+      for (const { queue } of fresh) if (queue.deleted) this.#deleteDevice(queue.deviceId)
       this.#sql.touchNode.run(batch.node, keyOrNull(batch.lastCommandId), batch.now)
     })
     this.#countChanges(fresh)
@@ -108,6 +121,7 @@ class SqliteStore implements Store {
       queue.eventSeq,
       queue.sessionNo,
       queue.sessionNode,
+      queue.disabled ? 1 : 0,
       queue.activeAt,
       queue.lastOnlineAt,
       queue.lastOfflineAt,
@@ -179,6 +193,11 @@ class SqliteStore implements Store {
     this.#sql.insertEvent.run(deviceId, seq, keyOrNull(commandId), from, to, at, by, reason, detail)
   }
 
+  #deleteDevice(deviceId: number): void {
+    this.#sql.freeSubDevices.run(deviceId)
+    this.#sql.deleteDevice.run(deviceId)
+  }
+
   async due(now: number, limit: number): Promise<number[]> {
     const sent: { device_id: number }[] = this.#sql.dueSent.all(now, limit)
     const created: { device_id: number }[] = this.#sql.dueCreated.all(now, limit)
@@ -222,13 +241,10 @@ class SqliteStore implements Store {
     )
     const body = names ? 'join command_body b on b.id = c.id' : ''
     const matching = `from command c ${body} where c.device_id = ? and ${sql}`
-    const count: { total: number } = this.#db
-      .prepare(`select count(*) as total ${matching}`)
-      .get(deviceId, ...parameters)
-    const page = this.#db.prepare(`select ${COMMAND_COLUMNS} ${matching} order by c.id desc limit ? offset ?`)
-    page.setReturnArrays(true)
+    const [total]: [number] = this.#searches.prepared(`select count(*) ${matching}`).get(deviceId, ...parameters)
+    const page = this.#searches.prepared(`select ${COMMAND_COLUMNS} ${matching} order by c.id desc limit ? offset ?`)
     const commands = page.all(deviceId, ...parameters, limit, offset).map(commandOf)
-    return { rows: commands.map(command => this.#stored(command)), total: count.total }
+    return { rows: commands.map(command => this.#stored(command)), total }
   }
 
   async events(deviceId: number, commandId: string | null, limit: number): Promise<QueueEvent[]> {
@@ -319,14 +335,43 @@ class SqliteStore implements Store {
       sql.putApplication.run(row.appKey, row.orgId, row.secret, JSON.stringify(row.grants))
     for (const row of models) sql.putModel.run(row.orgId, row.modelId, row.json)
     for (const row of products) sql.putProduct.run(row.productKey, row.orgId, row.secret, row.modelId, row.json)
+    this.#putDevices(devices)
+  }
+
+  #putDevices(devices: readonly DeviceRow[]): void {
+    const sql = this.#sql
     // All old keys go before any new ones come: two devices may swap theirs.
     for (const row of devices) sql.parkDeviceKey.run(row.assetId)
-    for (const { assetId, orgId, productKey, deviceKey, secret, nameJson, timezone, disabled } of devices) {
-      const fields = [productKey, deviceKey, secret, nameJson, timezone, disabled ? 1 : 0]
+    for (const row of devices) {
+      const { assetId, orgId, productKey, deviceKey, secret, nameJson, timezone, disabled, certificateSerial } = row
+      const fields = [productKey, deviceKey, secret, nameJson, timezone, disabled ? 1 : 0, certificateSerial]
       // Not one upsert: that would use up a number of the sequence for each device that is there.
       if (sql.updateDevice.run(...fields, assetId).changes === 0) sql.insertDevice.run(...fields, assetId, orgId)
     }
     for (const row of devices) sql.setGateway.run(row.gatewayAssetId, row.assetId)
+  }
+
+  async addDevices(rows: readonly DeviceRow[]): Promise<void> {
+    transaction(this.#db, () => {
+      checkNewDevices(rows, this.#registry)
+      this.#putDevices(rows)
+    })
+  }
+
+  async countDevices(productKey: string): Promise<number> {
+    const row: { count: number } | undefined = find(this.#sql.countDevices, productKey)
+    return row?.count ?? 0
+  }
+
+  async subDevices(gatewayAssetId: string): Promise<Device[]> {
+    const rows: DeviceColumns[] = isKept(gatewayAssetId) ? this.#sql.subDevices.all(gatewayAssetId) : []
+    return rows.map(deviceOf)
+  }
+
+  async moveDevices(moves: readonly DeviceMove[]): Promise<void> {
+    transaction(this.#db, () => {
+      for (const { assetId, to } of planMoves(moves, this.#registry)) this.#sql.moveDevice.run(to, assetId)
+    })
   }
 
   async secretCheck(): Promise<string | null> {
@@ -370,6 +415,29 @@ class SqliteStore implements Store {
       this.#sql.purgeEncryptions.run(now)
       this.#sql.purgeIdempotency.run(now)
     })
+  }
+
+  // --- what devices report ---------------------------------------------------------------------------------------
+
+  async saveData(changes: readonly DataChange[]): Promise<boolean[]> {
+    checkData(changes)
+    return transaction(this.#db, () => changes.map(change => applyData(this.#sql, change)))
+  }
+
+  async latestValues(deviceId: number, pointIds: readonly string[] | null): Promise<LatestValue[]> {
+    return readValues(this.#sql, deviceId, pointIds)
+  }
+
+  async latestEvents(deviceId: number): Promise<LatestEvent[]> {
+    return readEvents(this.#sql, deviceId)
+  }
+
+  async attributes(deviceId: number): Promise<Map<string, string>> {
+    return readLabels(this.#sql, 'attributes', deviceId)
+  }
+
+  async tags(deviceId: number): Promise<Map<string, string>> {
+    return readLabels(this.#sql, 'tags', deviceId)
   }
 
   // --- the store itself ------------------------------------------------------------------------------------------

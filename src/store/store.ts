@@ -7,7 +7,11 @@ import type { Outcome, Queue, QueueEvent } from '../core/queue.ts'
 
 /** What one batch does to one device. Applied whole, or not at all where the device's version is no longer the loaded one. */
 export interface DeviceChange {
-  /** the queue as it shall be, its `version` still the loaded one: the guard */
+  /**
+   * The queue as it shall be, its `version` still the loaded one: the guard. Where it is `deleted`, which it may only be with nothing open, the device
+   * goes with all that it reported, after everything else of the batch is written; devices behind it are free, and get a new version. Its commands
+   * and events stay until they are purged, and its number is never given again. A queue that is loaded is never deleted.
+   */
   readonly queue: Queue
   readonly inserts: readonly { readonly command: Command; readonly body: CommandBody }[]
   /**
@@ -115,7 +119,7 @@ export interface ProductRow {
   readonly secret: string
   /** null: a product without a model accepts any JSON */
   readonly modelId: string | null
-  /** what else the product says, as JSON text: productName, productType, dynamicActivateEnabled, biDirectionalAuth, … */
+  /** what else the product says, as JSON text: productName, productType, dataFormat, dynamicActivateEnabled, biDirectionalAuth, … */
   readonly json: string
 }
 export interface DeviceRow {
@@ -131,6 +135,8 @@ export interface DeviceRow {
   readonly disabled: boolean
   /** assetId of its gateway */
   readonly gatewayAssetId: string | null
+  /** serial number of its client certificate, lower-case hexadecimal without leading zeros; null: its certificate is known by its name */
+  readonly certificateSerial: string | null
 }
 /** A device as it is read: its row, its number, and what its queue knows of its connections. */
 export interface Device extends DeviceRow {
@@ -138,6 +144,13 @@ export interface Device extends DeviceRow {
   readonly activeAt: number | null
   readonly lastOnlineAt: number | null
   readonly lastOfflineAt: number | null
+}
+
+/** A device that comes behind a gateway or leaves it; assetIds, null = none. */
+export interface DeviceMove {
+  readonly assetId: string
+  readonly from: string | null
+  readonly to: string | null
 }
 
 /** Everything a fleet file says, secrets already encrypted. */
@@ -166,6 +179,21 @@ export interface Registry {
   deviceByAsset(assetId: string): Promise<Device | null>
   /** One transaction; inserts and updates, deletes nothing; a device whose row changes gets a new version. Throws FleetConflict, then nothing was applied. */
   applyFleet(rows: FleetRows, now: number): Promise<void>
+  /**
+   * One transaction that only inserts. Throws FleetConflict where an assetId or a pair of keys is taken, listed twice, or what a row names does not
+   * exist; then nothing was added.
+   */
+  addDevices(rows: readonly DeviceRow[]): Promise<void>
+  /** How many devices a product has. */
+  countDevices(productKey: string): Promise<number>
+  /** The devices behind a gateway, by id. */
+  subDevices(gatewayAssetId: string): Promise<Device[]>
+  /**
+   * One transaction: puts devices behind gateways or takes them out (null). Throws FleetConflict, with nothing changed, where one of them is no
+   * longer where it was when it was looked up, does not exist, is listed twice or would be behind itself, or where its gateway does not exist in its
+   * organization. A device that moves gets a new version.
+   */
+  moveDevices(moves: readonly DeviceMove[]): Promise<void>
   /** Check value of the key that encrypts secrets; null on a store that has none yet. */
   secretCheck(): Promise<string | null>
   /** The first value stays: of two processes that start on a new store at once, one finds the other's. */
@@ -184,7 +212,60 @@ export interface Tokens {
   purgeTokens(now: number): Promise<void>
 }
 
-export interface Store extends CommandStore, Registry, Tokens {
+/** A measurepoint as a device last reported it. */
+export interface LatestValue {
+  readonly pointId: string
+  /** JSON text */
+  readonly valueJson: string
+  readonly quality: number | null
+  /** epoch ms, as the device dated it or when it came */
+  readonly at: number
+}
+
+/** The last occurrence of an event that a device reported. */
+export interface LatestEvent {
+  readonly eventId: string
+  /** its outputs, JSON text of an object */
+  readonly outputJson: string
+  readonly at: number
+}
+
+/** What one request of a device changes of what it reports. Each is applied whole or, where the device would have more than it may, not at all. */
+export type DataChange =
+  | { readonly type: 'measurepoints'; readonly deviceId: number; readonly values: readonly LatestValue[] }
+  | { readonly type: 'event'; readonly deviceId: number; readonly event: LatestEvent }
+  | {
+      readonly type: 'attributes' | 'tags'
+      readonly deviceId: number
+      /** id and value: of an attribute JSON text, of a tag the text itself. One that is listed twice has the later value. */
+      readonly set: readonly (readonly [id: string, value: string])[]
+      /** applied before `set`; what is not there is ignored */
+      readonly remove: readonly string[]
+    }
+
+/**
+ * What devices say of themselves besides answers to commands: latest values, latest events, attributes, tags. It goes with its device. What is
+ * written must be whole: ids of at most 64 characters, text without NUL and without half a surrogate pair, instants that are integers, qualities that
+ * are finite; anything else is a Bug, and nothing is written. Orders of ids are those of their code points.
+ */
+export interface DeviceData {
+  /**
+   * One transaction, durable when it resolves; the changes are applied one after the other. An older measurepoint or event leaves a newer one as it
+   * is; an equally old one takes its place. Returns for each change whether it was applied; false: the device would get more points, events,
+   * attributes or tags than it may have (limits.ts), or it does not exist any more.
+   */
+  saveData(changes: readonly DataChange[]): Promise<boolean[]>
+  /** Latest values in the order of pointIds; of all points, or of those named (unknown ones are absent). */
+  latestValues(deviceId: number, pointIds: readonly string[] | null): Promise<LatestValue[]>
+  /** In the order of eventIds. */
+  latestEvents(deviceId: number): Promise<LatestEvent[]>
+  /** JSON texts by attribute id, in the order in which they were first set. */
+  attributes(deviceId: number): Promise<Map<string, string>>
+  /** Texts by tag key, in the order in which they were first set. */
+  tags(deviceId: number): Promise<Map<string, string>>
+}
+
+export interface Store extends CommandStore, Registry, Tokens, DeviceData {
   /** The node's high-water mark, and the floor of its clock: the latest of any node, 0 on a new store. */
   node(nodeNo: number): Promise<{ readonly lastCommandId: string | null; readonly clockFloor: number }>
   /** Resolves if the store answers. */

@@ -22,6 +22,7 @@ export async function addDevices(store: Store, n: number): Promise<number[]> {
     timezone: '+00:00',
     disabled: false,
     gatewayAssetId: null,
+    certificateSerial: null,
   }))
   const product = { productKey: 'pk', orgId: ORG, secret: 'sealed', modelId: null, json: '{}' }
   const organizations = [{ orgId: ORG, name: 'Test' }]
@@ -36,6 +37,7 @@ export class RecordingLink implements Link {
   readonly published: Downlink[] = []
   suspected = 0
   gone = 0
+  readonly evictions: ('disabled' | 'deleted')[] = []
 
   presence() {
     return { ready: this.ready, silent: this.silent }
@@ -50,6 +52,9 @@ export class RecordingLink implements Link {
   }
   takenOver() {
     this.gone += 1
+  }
+  evicted(why: 'disabled' | 'deleted') {
+    this.evictions.push(why)
   }
 }
 

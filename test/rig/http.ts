@@ -171,7 +171,7 @@ export async function startApp(options: AppRigOptions = {}): Promise<AppRig> {
   const newToken = () => randomBytes(32).toString('base64url')
   const tokens = new TokenService({ tokens: store, fleet, newToken, clockWindowMs: 600_000 })
   const parts = { engine, store, fleet, tokens, clock, metrics, log, auth }
-  const fastify = buildApp({ ...parts, maxInputBytes: 65_536, openBeyondLoopback })
+  const fastify = buildApp({ ...parts, notify: () => undefined, maxInputBytes: 65_536, openBeyondLoopback })
   before?.(fastify)
   await fastify.listen({ host: '127.0.0.1', port: 0 })
   const url = `http://127.0.0.1:${(fastify.server.address() as AddressInfo).port}`

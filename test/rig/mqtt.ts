@@ -1,11 +1,12 @@
 // The MQTT endpoint on loopback with a real engine, fleet and memory store behind it, and devices that speak in bytes or through the mqtt client.
 
-import { createHash } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect as connectTcp, type Socket } from 'node:net'
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt'
 import { generate, type IConnectPacket, type IPublishPacket, type Packet, parser } from 'mqtt-packet'
 import { type Clock, SystemClock, type Timers } from '../../src/clock.ts'
+import { Codecs } from '../../src/codec/codec.ts'
 import { Kind, type State } from '../../src/core/command.ts'
 import { Ids } from '../../src/core/ids.ts'
 import { Engine, type NewCommand } from '../../src/engine.ts'
@@ -16,6 +17,9 @@ import type { DeviceDirectory } from '../../src/mqtt/connect.ts'
 import { MqttListener, type MqttOptions, type TlsFiles } from '../../src/mqtt/listener.ts'
 import { openMemory } from '../../src/store/memory.ts'
 import type { Store } from '../../src/store/store.ts'
+import { LoginLimit } from '../../src/uplink/login-limit.ts'
+import { Requests } from '../../src/uplink/requests.ts'
+import { Saver } from '../../src/uplink/saver.ts'
 
 export const PRODUCT = 'pk'
 export const secretOf = (deviceKey: string): string => `secret-of-${deviceKey}`
@@ -87,6 +91,7 @@ export class MqttRig {
     const level = (level: string) => (fields: object, message: string) =>
       void rig?.logged.push({ level, fields, message })
     const log = { debug: level('debug'), info: level('info'), warn: level('warn'), error: level('error') }
+    const defer = (run: () => void) => void setImmediate(run)
     const engine = new Engine({
       store,
       clock,
@@ -100,11 +105,16 @@ export class MqttRig {
       },
       queueCap: 10_000,
       retentionMs: 86_400_000,
-      defer: run => void setImmediate(run),
+      defer,
     })
     await engine.start()
+    const saver = new Saver({ store, log, defer })
     const settings: MqttOptions = {
       engine,
+      requests: new Requests({ fleet, store, saver, clock, log, randomBytes }),
+      codecs: new Codecs({ dir: null, clock, log }),
+      reactivation: 'strict',
+      limit: new LoginLimit(),
       fleet: options.fleet?.(fleet) ?? fleet,
       clock,
       log,

@@ -130,6 +130,8 @@ export interface CallOptions {
   /** changes the request after it was signed */
   readonly headers?: Record<string, string>
   readonly timestamp?: number
+  /** what is called: commands unless said otherwise */
+  readonly resource?: string
 }
 
 /** A caller that signs as the vendor documents it. */
@@ -155,10 +157,10 @@ export class Application {
   /** A signed call with the parameters given; a string body is sent as it is. */
   async call(
     params: Record<string, string>,
-    { method = 'POST', body, headers = {}, timestamp = this.now() }: CallOptions = {},
+    { method = 'POST', body, headers = {}, timestamp = this.now(), resource = 'commands' }: CallOptions = {},
   ): Promise<Answer> {
     const text = body === undefined ? '' : typeof body === 'string' ? body : JSON.stringify(body)
-    const signed = await this.sign(params, text, timestamp)
+    const signed = await this.sign(params, text, timestamp, resource)
     const init = { method, headers: { ...signed.headers, ...headers } }
     const response = await fetch(this.url + signed.path, text === '' ? init : { ...init, body: text })
     return { ...((await response.json()) as Answer), status: response.status }
@@ -169,6 +171,7 @@ export class Application {
     params: Record<string, string> | string,
     body: string | Uint8Array = '',
     timestamp = this.now(),
+    resource = 'commands',
   ): Promise<{ path: string; headers: Record<string, string> }> {
     this.token ??= await this.getToken()
     const query = new URLSearchParams(params)
@@ -179,7 +182,7 @@ export class Application {
       'apim-timestamp': String(timestamp),
       'apim-signature': signature(this.token, pairs, Buffer.from(body), String(timestamp), appSecret),
     }
-    return { path: `/connect-service/v2.1/commands?${typeof params === 'string' ? params : query}`, headers }
+    return { path: `/connect-service/v2.1/${resource}?${typeof params === 'string' ? params : query}`, headers }
   }
 
   on(device: Record<string, string>): DeviceCalls {

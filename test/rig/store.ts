@@ -1,8 +1,23 @@
-// Rows for the tests of the stores: a small fleet, commands with their bodies, and changes of a queue put together by hand.
+// For the tests of the stores: which there are, a small fleet, commands with their bodies, and changes of a queue put together by hand.
 
+import { join } from 'node:path'
 import { type Command, type CommandBody, Kind, makeId, State } from '../../src/core/command.ts'
 import type { Queue, QueueEvent } from '../../src/core/queue.ts'
+import { openMemory } from '../../src/store/memory.ts'
+import { openSqlite } from '../../src/store/sqlite.ts'
 import type { DeviceChange, DeviceRow, FleetRows, Store } from '../../src/store/store.ts'
+
+export interface StoreUnderTest {
+  readonly name: string
+  open(folder: string): Store
+  /** why what was committed is not there after close and open, or null where it is */
+  readonly forgets: string | null
+}
+
+export const stores: readonly StoreUnderTest[] = [
+  { name: 'memory', open: () => openMemory(), forgets: 'the memory store ends with its process' },
+  { name: 'sqlite', open: folder => openSqlite(join(folder, 'test.db')), forgets: null },
+]
 
 export const ORG = 'o1'
 export const T0 = 1_700_000_000_000
@@ -17,6 +32,7 @@ export const deviceRow = (assetId: string, over: Partial<DeviceRow> = {}): Devic
   timezone: '+08:00',
   disabled: false,
   gatewayAssetId: null,
+  certificateSerial: null,
   ...over,
 })
 

@@ -2,6 +2,7 @@
 // What a device sends is dirty until read here: bytes that are not UTF-8 and NUL become U+FFFD, and everything kept has a bound.
 
 import { type Downlink, isCommandId, Kind } from '../core/command.ts'
+import { readJson } from '../core/json.ts'
 import {
   DEVICE_CODE_MAX_CHARS,
   DEVICE_MESSAGE_MAX_CHARS,
@@ -9,6 +10,7 @@ import {
   REQUEST_ID_MAX_CHARS,
 } from '../core/limits.ts'
 import type { Reply } from '../core/queue.ts'
+import type { DeviceKeys, Notice } from './topics.ts'
 
 /**
  * The payload of a command: `{"id","version","params","method"}`, always all four and in this order; one of the vendor's SDKs drops a command that
@@ -18,6 +20,31 @@ export function commandPayload({ commandId, kind, identifier, inputJson }: Downl
   const params = kind === Kind.set ? `{${JSON.stringify(identifier)}:${inputJson}}` : inputJson
   return `{"id":"${commandId}","version":"1.0","params":${params},"method":${JSON.stringify(method)}}`
 }
+
+/**
+ * What a device that logged in with its product's secret is told. The secret comes first: one SDK writes over it for its log, and beyond the end of a
+ * short payload. The id is large, because another SDK takes small ones for its own.
+ */
+export function activationPayload(
+  { deviceSecret, assetId }: { readonly deviceSecret: string; readonly assetId: string },
+  { productKey, deviceKey }: DeviceKeys,
+  now: number,
+): string {
+  const params = { deviceSecret, assetId, productKey, deviceKey }
+  return JSON.stringify({ id: messageId(now), version: '1.0', params, method: 'thing.activate.info' })
+}
+
+/** What a gateway is told when a device of its topology was enabled, disabled or deleted: an object, for one SDK ignores an array. */
+export function noticePayload(notice: Notice, { productKey, deviceKey }: DeviceKeys, now: number): string {
+  return JSON.stringify({
+    id: messageId(now),
+    version: '1.0',
+    params: { productKey, deviceKey },
+    method: `combine.${notice}`,
+  })
+}
+
+const messageId = (now: number): string => String(Math.floor(now))
 
 /**
  * A device's answer to a command, or null where it is none: not a JSON object, nested too deep, or its id is not that of a command.
@@ -42,24 +69,58 @@ export function readReply(payload: Buffer): Reply | null {
   }
 }
 
+/** A request, read as far as it goes without knowing what it asks for. */
+export interface RequestPayload {
+  /** as the device wrote it, to be sent back byte for byte */
+  readonly idJson: string
+  /** undefined where they are missing or null, and where they have a fault */
+  readonly params: unknown
+  /** why they cannot be taken, though they are JSON: see {@link readJson}; null where nothing is wrong */
+  readonly fault: string | null
+  /** what stands beside the params of a batch; text that says so counts as well, and anything else is no */
+  readonly allowOfflineSubDevice: boolean
+  readonly skipInvalidMeasurepoints: boolean
+}
+
 /**
- * The id of a request as JSON text, just as the device wrote it, to be sent back; null where there is nobody to answer:
- * the payload is not a JSON object, or its id is missing, too long, or neither string nor number.
+ * Null where there is nobody to answer: the payload is not a JSON object, is nested too deep, or its id is missing, too long, or neither string nor
+ * number. `version` and `method` are not looked at: the SDKs send wrong ones.
  */
-export function readRequestId(payload: Buffer): string | null {
-  const id = membersOf(textOf(payload))?.get('id')
+export function readRequest(payload: Buffer): RequestPayload | null {
+  const said = membersOf(textOf(payload))
+  const idJson = requestIdOf(said)
+  if (said === null || idJson === null) return null
+  const read = readJson(withoutEscapedNul(said.get('params') ?? 'null'))
+  const isSet = (name: string): boolean => /^"?true"?$/i.test(said.get(name) ?? '')
+  return {
+    idJson,
+    params: read.ok ? (read.value ?? undefined) : undefined,
+    fault: read.ok ? null : read.fault,
+    allowOfflineSubDevice: isSet('allowOfflineSubDevice'),
+    skipInvalidMeasurepoints: isSet('skipInvalidMeasurepoints'),
+  }
+}
+
+function requestIdOf(said: ReadonlyMap<string, string> | null): string | null {
+  const id = said?.get('id')
   return id !== undefined && id.length <= REQUEST_ID_MAX_CHARS && /^["\d-]/.test(id) ? id : null
 }
 
-/** Why a request is not done. 501 is ours; 1009 is the vendor's code for a topic that is not the device's. */
-export const refusals = {
-  unsupported: { code: 501, message: 'not supported by this server' },
-  foreign: { code: 1009, message: 'no write permission on this topic' },
-} as const
+/**
+ * The payload of an answer. It always has `data`, which one SDK requires, and in it an object or an array, never a bare string, which kills another.
+ */
+export const answerJson = (idJson: string, code: number, data: object, message = ''): string =>
+  answerText(idJson, code, JSON.stringify(data), message)
 
-/** The answer to a request: always with `data`, which one SDK requires, and never a bare string in it, which kills another. */
-export const requestAnswer = (idJson: string, { code, message }: (typeof refusals)[keyof typeof refusals]): string =>
-  `{"id":${idJson},"code":${code},"data":{},"message":${JSON.stringify(message)}}`
+/** The same with data that is JSON text already. */
+export const answerText = (idJson: string, code: number, dataJson: string, message: string): string =>
+  `{"id":${idJson},"code":${code},"data":${dataJson},"message":${JSON.stringify(message)}}`
+
+/** The answer to a request whose params are not looked at; null where there is nobody to answer. */
+export function answerTo(payload: Buffer, code: number, message: string): string | null {
+  const idJson = requestIdOf(membersOf(textOf(payload)))
+  return idJson === null ? null : answerJson(idJson, code, {}, message)
+}
 
 /** C programs send the NUL that ends their strings along. */
 function textOf(payload: Buffer): string {

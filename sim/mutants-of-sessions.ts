@@ -1,0 +1,242 @@
+// Faults of connections: a session with all its members, their coming and going, the logins of sub-devices. Data only.
+
+import { of } from './mutant.ts'
+
+export const session = of('src/mqtt/session.ts', [
+  {
+    name: 'held-forgotten-on-leave',
+    find: '    this.#turnedAway.delete(lane)\n    this.#giveBack(lane)\n',
+    replace: '    this.#turnedAway.delete(lane)\n',
+    breaks: 'a command that waited for room as its sub-device logged out is reported as sent and timed out',
+  },
+  {
+    name: 'left-member-still-sent-to',
+    find: '    this.#lanes.delete(deviceId)\n    this.#lanesByKeys',
+    replace: '    this.#lanesByKeys',
+    breaks: 'a sub-device that logged out passes for present',
+  },
+  {
+    name: 'left-member-still-heard',
+    find: '    this.#lanesByKeys.delete(nameOf(lane.keys))\n',
+    replace: '',
+    breaks: 'a gateway settles commands of a sub-device that is logged in elsewhere',
+  },
+  {
+    name: 'turned-away-not-noted',
+    find: 'if (isFull) this.#turnedAway.add(lane)',
+    replace: '',
+    breaks: 'a device that was passed over for a full window gets nothing any more',
+  },
+  {
+    name: 'ready-before-it-listens',
+    find: 'ready: lane.listens && !this.#suspect && !isFull',
+    replace: 'ready: !this.#suspect && !isFull',
+    breaks: 'a sub-device is sent commands before its gateway listens for it, and some SDKs drop them',
+  },
+  {
+    name: 'full-window-not-told',
+    find: 'ready: lane.listens && !this.#suspect && !isFull',
+    replace: 'ready: lane.listens && !this.#suspect',
+    breaks: 'commands pile up in a session, and instant ones run out of time there',
+  },
+  {
+    name: 'silence-of-a-session-that-does-not-read',
+    find: 'return lane.sentAfter === this.#received && this.reads',
+    replace: 'return lane.sentAfter === this.#received',
+    breaks: 'a device whose answers wait to be read is taken for dead',
+  },
+  {
+    name: 'not-heard-again',
+    find: '      this.#suspect = false\n      this.#stirred = true\n',
+    replace: '      this.#stirred = true\n',
+    breaks: 'a device that was silent once gets nothing until it reconnects',
+  },
+  {
+    name: 'heard-again-and-not-told',
+    find: '      this.#suspect = false\n      this.#stirred = true\n',
+    replace: '      this.#suspect = false\n',
+    breaks: 'what waits for a device that was silent once is not sent',
+  },
+  {
+    name: 'acknowledged-before-commit',
+    find: 'input: reply, uplink })\n    return this.#queue(acks, null, false)',
+    replace: 'input: reply, uplink })\n    return this.#queue(acks, null, true)',
+    breaks: "a device's answer is acknowledged and lost in a crash",
+  },
+  {
+    name: 'suspect-ignored-by-the-session',
+    find: '      this.#suspect = true\n',
+    replace: '',
+    breaks: 'the queue is poured into a connection that is dead',
+  },
+  {
+    name: 'suspicion-of-one-member-only',
+    find: 'for (const each of this.#lanes.values()) each.told = false',
+    replace: 'lane.told = false',
+    breaks: 'after a gateway was silent once, only one of the devices behind it is sent to again',
+  },
+  {
+    name: 'held-forgotten-on-close',
+    find: '      for (const lane of this.#lanes.values()) this.#giveBack(lane)\n',
+    replace: '',
+    breaks: 'what waited for room when a gateway was lost is reported as sent and timed out',
+  },
+  {
+    name: 'filters-of-before-the-login-ignored',
+    find: '    for (const filter of this.#subscriptions.filters) coverage.add(filter)\n',
+    replace: '',
+    breaks: 'a sub-device whose topics are subscribed waits for the quiet time at each login',
+  },
+  {
+    name: 'hold-ignores-the-window',
+    find: 'while (this.#unacked.size < this.#window) {',
+    replace: 'while (this.#unacked.size < 1_000) {',
+    breaks: 'a client gets more than its Receive Maximum, and must close the connection',
+  },
+  {
+    name: 'held-written-too-late',
+    find: 'const late = this.#held.filter(({ downlink }) => now >= downlink.notAfter)\n    this.#held = this.#held.filter(({ downlink }) => now < downlink.notAfter)',
+    replace: 'const late: Held[] = []',
+    breaks: 'a command whose time was over while it waited for room reaches the device',
+  },
+  {
+    name: 'held-too-long-is-dropped',
+    find: "for (const { lane, downlink } of late) this.#unsent(lane, downlink, 'late')",
+    replace: 'void late',
+    breaks: 'a command that waited too long for room is reported as sent and timed out',
+  },
+  {
+    name: 'silence-not-noticed',
+    find: '      lane.sentAfter = this.#received\n',
+    replace: '',
+    breaks: 'the queue is poured, a command per timeout, into a connection that is dead',
+  },
+  {
+    name: 'held-goes-to-the-head',
+    find: 'this.#held.push(held)',
+    replace: 'this.#held.unshift(held)',
+    breaks: 'what waits longest for room waits on, and runs out of time',
+  },
+  {
+    name: 'encoding-forgotten-when-its-device-goes',
+    find: "    if (lane.encoding !== null) this.#unsent(lane, lane.encoding, 'sessionGone')\n",
+    replace: '',
+    breaks: 'a command that its codec was at work on when the connection broke is reported as sent and timed out',
+  },
+  {
+    name: 'held-of-everybody-given-back',
+    find: "for (const held of this.#held) if (held.lane === lane) this.#unsent(lane, held.downlink, 'sessionGone')\n    this.#held = this.#held.filter(held => held.lane !== lane)",
+    replace:
+      "for (const held of this.#held) this.#unsent(held.lane, held.downlink, 'sessionGone')\n    if (this.#lanes.size === 0) this.#held = []",
+    breaks: 'a sub-device logs out, and a command for another one is carried out twice',
+  },
+  {
+    name: 'puback-does-not-let-out',
+    find: '        this.#letOut(now)\n        this.#fullSince',
+    replace: '        this.#fullSince',
+    breaks: 'a command waits for room though there is some',
+  },
+  {
+    name: 'turned-away-never-told',
+    find: 'for (const lane of this.#turnedAway) if (lane.listens) this.#tell(lane)',
+    replace: '',
+    breaks: 'a device that was passed over for a full window gets nothing any more',
+  },
+  {
+    name: 'told-before-it-listens',
+    find: 'for (const lane of this.#turnedAway) if (lane.listens) this.#tell(lane)',
+    replace: 'for (const lane of this.#turnedAway) this.#tell(lane)',
+    breaks: 'a sub-device that is passed over before it listens is never told to be ready',
+  },
+  {
+    name: 'ready-not-told',
+    find: "this.#inputs.push({ deviceId: lane.deviceId, input: { type: 'ready' }, uplink: null })",
+    replace: '',
+    breaks: 'a device comes back and what was kept for it is not sent',
+  },
+])
+
+export const members = of('src/mqtt/members.ts', [
+  {
+    name: 'taken-over-while-it-came-in',
+    find: "    if (link.isOver) return refuse(errors.denied, 'the device logged in elsewhere, or was disabled, in the same moment')\n",
+    replace: '',
+    breaks: 'a session that was taken over as it began stays open and gets nothing',
+  },
+  {
+    name: 'came-in-after-the-end',
+    find: "    if (this.#isOver) this.#leave(device.id, 'connection lost')\n",
+    replace: '',
+    breaks: 'a sub-device whose gateway is lost while it logs in is online for ever',
+  },
+  {
+    name: 'sub-devices-outlive-their-gateway',
+    find: 'for (const deviceId of this.#here.keys()) this.#leave(deviceId, reason)',
+    replace: 'if (this.device !== null) this.#leave(this.device.id, reason)',
+    breaks: 'sub-devices of a gateway that is gone are online, and instant commands for them time out',
+  },
+  {
+    name: 'given-back-after-the-end-is-told',
+    find: '    if (session !== null) this.#carrier.carryOut(session.leave(deviceId))\n    const farewell = this.#endpoint.engine.disconnect(deviceId, here.session, reason)\n',
+    replace:
+      '    const farewell = this.#endpoint.engine.disconnect(deviceId, here.session, reason)\n    if (session !== null) this.#carrier.carryOut(session.leave(deviceId))\n',
+    breaks: 'a command that never left is decided on as if it had',
+  },
+  {
+    name: 'logout-not-told',
+    find: 'const farewell = this.#endpoint.engine.disconnect(deviceId, here.session, reason)',
+    replace: 'const farewell: Promise<unknown> = Promise.resolve()',
+    breaks: 'who logs out or is lost stays online',
+  },
+  {
+    name: 'sub-device-takes-its-gateway-along',
+    find: '    if (deviceId === this.device?.id) {\n      this.#carrier.end(reason, code)',
+    replace: '    {\n      this.#carrier.end(reason, code)',
+    breaks: 'a sub-device that logs in elsewhere, or is disabled, cuts off all devices behind its gateway',
+  },
+  {
+    name: 'gateway-stays-when-it-is-taken-over',
+    find: '      this.#carrier.end(reason, code)\n      return\n',
+    replace: '      return\n',
+    breaks: 'a gateway has two connections, and the old one is never closed',
+  },
+  {
+    name: 'taken-over-sub-device-stays-in-the-session',
+    find: '    const session = this.#carrier.session()\n    if (session !== null) this.#carrier.carryOut(session.leave(deviceId))\n  }\n\n  // --- who asks',
+    replace: '  }\n\n  // --- who asks',
+    breaks: 'answers of the old gateway settle commands that the new one was sent',
+  },
+  {
+    name: 'out-of-the-topology-and-still-here',
+    find: "for (const { id } of devices) if (id !== this.device?.id) this.#leave(id, 'logged out')",
+    replace: '',
+    breaks: 'a gateway gets commands for a device that it gave away',
+  },
+  {
+    name: 'logout-ignored',
+    find: "if (device !== null && device.id !== this.device?.id) this.#leave(device.id, 'logged out')",
+    replace: '',
+    breaks: 'a sub-device that was logged out gets commands',
+  },
+  {
+    name: 'member-not-entered',
+    find: 'if (session !== null) this.#carrier.carryOut(session.enter(outcome.member, this.#endpoint.clock.now()))',
+    replace: '',
+    breaks: 'a sub-device logs in and gets nothing',
+  },
+])
+
+export const gateway = of('src/mqtt/gateway.ts', [
+  {
+    name: 'anybody-behind-any-gateway',
+    find: 'if (device.gatewayAssetId !== gateway.assetId)',
+    replace: "if (device.gatewayAssetId === 'nobody')",
+    breaks: "a gateway takes the devices of another one over, with nothing but one device's secret",
+  },
+  {
+    name: 'any-sign-will-do',
+    find: "const byOwn = login.secureMode !== '3' && fits(deviceSecret)",
+    replace: "const byOwn = login.secureMode !== '3' || fits(deviceSecret)",
+    breaks: 'whoever has a gateway can pass for any device behind it',
+  },
+])

@@ -1,0 +1,58 @@
+// What applications do to a device itself: disable, enable, delete. Its queue decides what becomes of its commands; the gateway that it is behind is told.
+// Not here: who is asking and whether they may (app.ts), the rules (core/queue.ts).
+
+import { errors, invalid, refuse } from '../core/errors.ts'
+import { isObject } from '../core/json.ts'
+import type { Action, Call, Resource } from './action.ts'
+import { failure, ok, type Result } from './wire.ts'
+
+/** All three take no body, and no query name but those that name the device: what cannot be undone is not done on a misunderstanding. */
+const action = (run: Action['run']): Action => ({
+  methods: ['POST'],
+  needs: 'Control',
+  parameters: [],
+  strict: true,
+  run: async call => {
+    const { body } = call
+    const isEmpty = body === undefined || body === null || (isObject(body) && Object.keys(body).length === 0)
+    return isEmpty ? run(call) : failure(invalid('body', 'this action takes no body'))
+  },
+})
+
+export const devices: Resource = {
+  path: '/connect-service/v2.1/devices',
+  label: 'devices ',
+  actions: new Map([
+    ['disable', action(call => setDisabled(call, 'disable'))],
+    ['enable', action(call => setDisabled(call, 'enable'))],
+    ['delete', action(remove)],
+  ]),
+}
+
+/** `data` is null. A device that is so already is refused: whoever did not know that should look who did it. */
+async function setDisabled(call: Call, what: 'disable' | 'enable'): Promise<Result> {
+  const { engine, device, appKey } = call
+  const answer = await engine[what](device.id, appKey)
+  if (!answer.ok) return failure(answer, null, answer.code === errors.unavailable.code ? 503 : 200)
+  if (!answer.changed)
+    return failure(refuse(errors.deviceStatus, `device status invalid: the device is ${what}d already`))
+  await tellGateway(call, what)
+  return ok(null)
+}
+
+/** `data` is null, and `settled` beside it says what became of each command that was open: cancelled, oldest first, or failed where it was sent. */
+async function remove(call: Call): Promise<Result> {
+  const { engine, device, appKey } = call
+  const answer = await engine.deleteDevice(device.id, appKey)
+  if (!answer.ok) return failure(answer, null, answer.code === errors.unavailable.code ? 503 : 200)
+  await tellGateway(call, 'delete')
+  const settled = [...(answer.failed === null ? [] : [answer.failed]), ...answer.cancelled]
+  return ok(null, { settled: settled.map(({ id, state }) => ({ commandId: id, state })) })
+}
+
+/** The device may not be logged in there; its gateway is told all the same, since it will want to log it in. */
+async function tellGateway({ fleet, device, notify }: Call, notice: 'disable' | 'enable' | 'delete'): Promise<void> {
+  if (device.gatewayAssetId === null) return
+  const gateway = await fleet.deviceByAsset(device.gatewayAssetId)
+  if (gateway !== null) notify(gateway.id, notice, device)
+}

@@ -1,0 +1,122 @@
+// Topic filters: which a device may have, and when they cover the topics of its commands. Pure.
+// Not here: what the topics mean (uplink/topics.ts), and when anything is sent (session.ts).
+
+import { isKey } from '../core/command.ts'
+import { SUBSCRIPTIONS_MAX, TOPIC_MAX_CHARS } from '../core/limits.ts'
+import { type DeviceKeys, servicesPrefix, setTopic } from '../uplink/topics.ts'
+
+/** A topic that a PUBLISH may name: not empty, no wildcard [MQTT-3.3.2-2], no character that the standard forbids [MQTT-1.5.3-2]. */
+export const isTopicName = (topic: string): boolean => topic !== '' && !/[+#]/.test(topic) && isCleanText(topic)
+
+/** A filter by the rules of the standard: `+` fills a level, `#` fills the last one [MQTT-4.7.1-2], [MQTT-4.7.1-3]. */
+export function isFilter(filter: string): boolean {
+  if (filter === '' || filter.length > TOPIC_MAX_CHARS || !isCleanText(filter)) return false
+  const levels = filter.split('/')
+  return levels.every((level, i) => {
+    if (level === '#') return i === levels.length - 1
+    return level === '+' || !/[+#]/.test(level)
+  })
+}
+
+/** No NUL, and no U+FFFD: the decoder puts that where the bytes are not UTF-8 [MQTT-1.5.3-1]. */
+const isCleanText = (text: string): boolean => !text.includes('\0') && !text.includes('\ufffd')
+
+/** The device below whose two prefixes a filter is; null where its keys are not written out. Wildcards are free below them. */
+export function keysOfFilter(filter: string): DeviceKeys | null {
+  const [, productKey = '', deviceKey = ''] = /^\/(?:sys|ext\/session)\/([^/]*)\/([^/]*)\//.exec(filter) ?? []
+  return isKey(productKey) && isKey(deviceKey) ? { productKey, deviceKey } : null
+}
+
+/** MQTT 5 and some brokers share a subscription between clients by this prefix: there is one client to a device. */
+export const isShared = (filter: string): boolean => filter.startsWith('$share/')
+
+/** Whether a filter matches a topic, level by level. `a/#` matches `a` as well [MQTT-4.7.1-2]. */
+export function matches(filter: string, topic: string): boolean {
+  const wanted = filter.split('/')
+  const levels = topic.split('/')
+  for (const [i, level] of wanted.entries()) {
+    if (level === '#') return true
+    if (i >= levels.length || (level !== '+' && level !== levels[i])) return false
+  }
+  return wanted.length === levels.length
+}
+
+/** A service that no filter can name, because filters have no NUL: only a wildcard matches it. */
+const NAMELESS = '\0'
+
+/**
+ * Which of a device's command topics its filters have covered so far: complete when they cover the set topic and every service topic.
+ * Covered stays covered. Without a list of services, only a wildcard covers them. Each filter costs the same, however many services there are.
+ */
+export class Coverage {
+  readonly #keys: DeviceKeys
+  readonly #services: Set<string> | null
+  #set = false
+  #allServices = false
+
+  constructor(keys: DeviceKeys, services: readonly string[] | null) {
+    this.#keys = keys
+    this.#services = services === null ? null : new Set(services)
+  }
+
+  add(filter: string): void {
+    const services = servicesPrefix(this.#keys)
+    this.#set ||= matches(filter, setTopic(this.#keys))
+    this.#allServices ||= matches(filter, `${services}${NAMELESS}`)
+    const named = filter.slice(filter.lastIndexOf('/') + 1)
+    if (this.#services?.has(named) && matches(filter, `${services}${named}`)) this.#services.delete(named)
+  }
+
+  get complete(): boolean {
+    return this.#set && (this.#allServices || this.#services?.size === 0)
+  }
+}
+
+/** What one session subscribed to, and the topics that it asked not to hear: the only ones on which an answer is held back. Both within bounds. */
+export class Subscriptions {
+  readonly #filters = new Set<string>()
+  readonly #unheard = new Set<string>()
+  /** characters of both */
+  #chars = 0
+  readonly #maxChars: number
+
+  constructor(maxChars: number) {
+    this.#maxChars = maxChars
+  }
+
+  get filters(): Iterable<string> {
+    return this.#filters
+  }
+
+  isUnheard(topic: string): boolean {
+    return this.#unheard.has(topic)
+  }
+
+  /** False where it would be more than a session may hold. */
+  subscribe(filter: string): boolean {
+    this.#letGo(this.#unheard, filter)
+    return this.#hold(this.#filters, filter)
+  }
+
+  /** Whether it was subscribed to. */
+  unsubscribe(filter: string, isUnheard: boolean): boolean {
+    const had = this.#letGo(this.#filters, filter)
+    if (isUnheard) this.#hold(this.#unheard, filter)
+    return had
+  }
+
+  #hold(held: Set<string>, filter: string): boolean {
+    if (held.has(filter)) return true
+    if (held.size >= SUBSCRIPTIONS_MAX || this.#chars + filter.length > this.#maxChars) return false
+    held.add(filter)
+    this.#chars += filter.length
+    return true
+  }
+
+  /** Whether it was among them. */
+  #letGo(held: Set<string>, filter: string): boolean {
+    const was = held.delete(filter)
+    if (was) this.#chars -= filter.length
+    return was
+  }
+}

@@ -1,0 +1,344 @@
+// The devices of one connection: its own, and the sub-devices that are logged in over it. Their sessions with the engine begin and end here, and what
+// they ask for is answered. Not here: sockets (connection.ts), the protocol (session.ts), whether a sub-device may log in (gateway.ts).
+
+import type { Clock } from '../clock.ts'
+import type { Downlink } from '../core/command.ts'
+import { errors, type Refusal, refuse } from '../core/errors.ts'
+import { isObject } from '../core/json.ts'
+import { SUBDEVICES_ONLINE_MAX } from '../core/limits.ts'
+import type { Unsent } from '../core/queue.ts'
+import type { Link, Log } from '../engine.ts'
+import type { Device } from '../store/store.ts'
+import type { Answer, Asker } from '../uplink/asker.ts'
+import { codes } from '../uplink/codes.ts'
+import { answerJson, answerTo, readReply, readRequest } from '../uplink/payload.ts'
+import { type DeviceKeys, isSame, UP_RAW } from '../uplink/topics.ts'
+import { unpack } from './compression.ts'
+import type { Admitted } from './connect.ts'
+import type { Endpoint } from './connection.ts'
+import { admitSub, isRefused, readBatch, readSubLogin, type SubAdmitted, type SubRefusal } from './gateway.ts'
+import type { Session } from './session.ts'
+import { type CloseReason, type Oddity, reasonCode, type SessionRequest, type Step } from './step.ts'
+
+/** What members need of their connection. */
+export interface Carrier {
+  /** the session, while the connection is open and can be written to */
+  session(): Session | null
+  carryOut(step: Step): void
+  /** Hands a command to the session and writes it at once. */
+  publish(deviceId: number, downlink: Downlink): Unsent['reason'] | null
+  odd(kind: Oddity, topic: string): void
+  end(reason: CloseReason, code: number): void
+}
+
+/** What members need of the endpoint. */
+export type MembersEndpoint = Pick<Endpoint, 'engine' | 'fleet' | 'requests' | 'codecs' | 'codecFailed'> & {
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/** A member's session as the engine has it on record; it must be told of its end, once. */
+interface Here {
+  readonly device: Device
+  readonly link: MemberLink
+  readonly session: number
+}
+
+export class Members implements Asker {
+  readonly device: Device | null
+  readonly productKey: string
+  readonly #endpoint: MembersEndpoint
+  readonly #admitted: Admitted
+  readonly #carrier: Carrier
+  readonly #here = new Map<number, Here>()
+  readonly #farewells = new Set<Promise<unknown>>()
+  #isOver = false
+
+  constructor(endpoint: MembersEndpoint, admitted: Admitted, carrier: Carrier) {
+    this.device = admitted.device
+    this.productKey = admitted.productKey
+    this.#endpoint = endpoint
+    this.#admitted = admitted
+    this.#carrier = carrier
+  }
+
+  /** Tells the engine that this device is here. Null where that is on record; otherwise why it may not be. */
+  async connect(device: Device, activates: boolean): Promise<Refusal | null> {
+    // A login that outlived its connection must not take the device from a newer one.
+    if (this.#isOver) return refuse(errors.denied, 'the connection is over')
+    const link = new MemberLink(this, device.id)
+    const answer = await this.#endpoint.engine.connect(device.id, link, activates)
+    if (!answer.ok) return answer
+    // While that was made durable, somebody else may have become this device, or it may have been disabled.
+    if (link.isOver) return refuse(errors.denied, 'the device logged in elsewhere, or was disabled, in the same moment')
+    this.#here.set(device.id, { device, link, session: answer.session })
+    if (this.#isOver) this.#leave(device.id, 'connection lost')
+    return null
+  }
+
+  /** The connection is over, and so are all its sessions, at once. */
+  end(reason: CloseReason): void {
+    this.#isOver = true
+    for (const deviceId of this.#here.keys()) this.#leave(deviceId, reason)
+  }
+
+  /** Resolves when the ends of all sessions that have ended are on record. */
+  async ended(): Promise<void> {
+    await Promise.all(this.#farewells)
+  }
+
+  #leave(deviceId: number, reason: CloseReason): void {
+    const here = this.#here.get(deviceId)
+    if (here === undefined) return
+    this.#here.delete(deviceId)
+    const session = this.#carrier.session()
+    // Before the engine is told: what was never written to it is given back first.
+    if (session !== null) this.#carrier.carryOut(session.leave(deviceId))
+    const farewell = this.#endpoint.engine.disconnect(deviceId, here.session, reason)
+    this.#farewells.add(farewell)
+    void farewell.then(() => this.#farewells.delete(farewell))
+  }
+
+  // --- what the engine asks of a member's link -----------------------------------------------------------------
+
+  presence(deviceId: number): ReturnType<Link['presence']> {
+    return this.#carrier.session()?.presence(deviceId) ?? { ready: false, silent: false }
+  }
+
+  publish(deviceId: number, downlink: Downlink): Unsent['reason'] | null {
+    return this.#carrier.publish(deviceId, downlink)
+  }
+
+  suspect(deviceId: number): void {
+    const session = this.#carrier.session()
+    if (session !== null) this.#carrier.carryOut(session.suspect(deviceId))
+  }
+
+  /** The engine has ended this session itself. A connection ends with its own device; a sub-device leaves it. */
+  gone(deviceId: number, reason: CloseReason, code: number): void {
+    this.#here.delete(deviceId)
+    if (deviceId === this.device?.id) {
+      this.#carrier.end(reason, code)
+      return
+    }
+    const session = this.#carrier.session()
+    if (session !== null) this.#carrier.carryOut(session.leave(deviceId))
+  }
+
+  // --- who asks ------------------------------------------------------------------------------------------------
+
+  speaker(keys: DeviceKeys): Device | null {
+    for (const { device } of this.#here.values()) if (isSame(device, keys)) return device
+    return null
+  }
+
+  joined(devices: readonly Device[]): void {
+    this.#carrier.session()?.topology(devices, [])
+  }
+
+  left(devices: readonly Device[]): void {
+    this.#carrier.session()?.topology([], devices)
+    for (const { id } of devices) if (id !== this.device?.id) this.#leave(id, 'logged out')
+  }
+
+  /** The payload of the answer, or null: nobody gets one. Never rejects: what fails in here is answered as well, because some SDKs wait without end. */
+  async answer(asked: SessionRequest): Promise<Buffer | null> {
+    const payload = unpack(asked.payload, this.#admitted.compression)
+    if (payload === null) {
+      this.#carrier.odd('garbage payload', asked.path)
+      return null
+    }
+    const request = { ...asked, payload }
+    try {
+      if (request.type === 'rawReply') return await this.#rawReply(request)
+      if (request.path === UP_RAW) return await this.#rawRequest(request)
+      const answer = await this.#ask(request.keys, request.path, request.payload)
+      return answer === null ? null : Buffer.from(answer.json)
+    } catch (error) {
+      const { keys, path } = request
+      this.#endpoint.log.error({ err: error, ...keys, path }, 'a request of a device failed')
+      const told = answerTo(request.payload, codes.internal.code, 'the server failed, try again later')
+      return told === null ? null : Buffer.from(told)
+    }
+  }
+
+  async #ask(keys: DeviceKeys, path: string, payload: Buffer): Promise<Answer | null> {
+    const answer = path.startsWith('combine/')
+      ? await this.#combine(keys, path, payload)
+      : await this.#endpoint.requests.answer({ keys, path, payload }, this)
+    if (answer?.code === codes.unsupported.code) this.#carrier.odd('unsupported request', path)
+    if (answer?.code === codes.noPermission.code) this.#carrier.odd('foreign topic', path)
+    return answer
+  }
+
+  // --- a format of the product's own ---------------------------------------------------------------------------
+
+  async #rawReply({ keys, payload }: SessionRequest): Promise<null> {
+    const device = this.speaker(keys)
+    const decoded = await this.#decode(keys, payload)
+    const reply = decoded === null ? null : readReply(Buffer.from(JSON.stringify(decoded)))
+    if (reply === null || device === null) this.#carrier.odd('garbage reply', keys.deviceKey)
+    else await this.#endpoint.engine.apply(device.id, reply)
+    return null
+  }
+
+  /** What comes up in the product's own format says by its method what it is; its answer goes back in that format as well. */
+  async #rawRequest({ keys, payload }: SessionRequest): Promise<Buffer | null> {
+    const decoded = await this.#decode(keys, payload)
+    const path = pathOf(isObject(decoded) ? decoded.method : undefined)
+    if (path === null) {
+      this.#carrier.odd('garbage payload', UP_RAW)
+      return null
+    }
+    const answer = await this.#ask(keys, path, Buffer.from(JSON.stringify(decoded)))
+    if (answer === null) return null
+    const encoded = await this.#endpoint.codecs.encode(keys.productKey, JSON.parse(answer.json))
+    // A device that wants no answer has a codec that makes none.
+    if (encoded.ok) return encoded.value.length === 0 ? null : encoded.value
+    this.#endpoint.codecFailed({ ...keys, reason: encoded.reason }, 'an answer was not encoded')
+    this.#carrier.odd('not encoded', UP_RAW)
+    return null
+  }
+
+  async #decode(keys: DeviceKeys, payload: Buffer): Promise<unknown> {
+    const decoded = await this.#endpoint.codecs.decode(keys.productKey, payload)
+    if (decoded.ok) return decoded.value
+    this.#endpoint.codecFailed({ ...keys, reason: decoded.reason }, 'a payload was not decoded')
+    return null
+  }
+
+  // --- sub-devices ---------------------------------------------------------------------------------------------
+
+  async #combine(keys: DeviceKeys, path: string, payload: Buffer): Promise<Answer | null> {
+    const request = readRequest(payload)
+    if (request === null) return null
+    const { idJson, params } = request
+    const tell = (code: number, data: object, message?: string): Answer => ({
+      code,
+      json: answerJson(idJson, code, data, message),
+    })
+    if (this.device === null || !isSame(keys, this.device))
+      return tell(codes.noPermission.code, {}, 'only the gateway itself may ask for this')
+    if (!this.#admitted.isGateway) return tell(codes.notAGateway.code, {}, "the device's product is no gateway")
+    if (path === 'combine/login') return this.#login(params, tell)
+    if (path === 'combine/login/batch') return this.#loginBatch(params, tell)
+    if (path === 'combine/logout') return this.#logout(params, tell)
+    return tell(codes.unsupported.code, {}, 'not supported by this server')
+  }
+
+  async #login(params: unknown, tell: Tell): Promise<Answer> {
+    const login = readSubLogin(params)
+    if (login === null) return tell(codes.badFormat.code, {}, 'productKey, deviceKey, timestamp and sign are needed')
+    const outcome = await this.#admit(login)
+    if (isRefused(outcome)) return tell(outcome.code, {}, outcome.message)
+    return tell(codes.ok.code, loggedIn(outcome))
+  }
+
+  /** Both lists always: two SDKs read them unseen. */
+  async #loginBatch(params: unknown, tell: Tell): Promise<Answer> {
+    const logins = readBatch(params)
+    if (logins === null)
+      return tell(
+        codes.badFormat.code,
+        { loginedSubDevices: [], failedSubDevices: [] },
+        `subDevices must be a list of 1 to ${SUBDEVICES_ONLINE_MAX}`,
+      )
+    const none: SubRefusal = { code: codes.badFormat.code, message: 'productKey, deviceKey or sign is missing' }
+    const outcomes = await Promise.all(
+      logins.map(async login => ({ login, outcome: login === null ? none : await this.#admit(login) })),
+    )
+    const loginedSubDevices = outcomes.flatMap(({ outcome }) => (isRefused(outcome) ? [] : [loggedIn(outcome)]))
+    const failed = outcomes.flatMap(({ login, outcome }) => (isRefused(outcome) ? [{ login, outcome }] : []))
+    const failedSubDevices = failed.map(({ login }) => keysOf(login))
+    const data = { loginedSubDevices, failedSubDevices }
+    if (failed.length === 0) return tell(codes.ok.code, data)
+    const why = failed.map(({ login, outcome }) => {
+      const { productKey, deviceKey } = keysOf(login)
+      return `${productKey}&${deviceKey} has error: ${outcome.code} ${outcome.message};`
+    })
+    return tell(codes.deviceDisabled.code, data, why.join(' '))
+  }
+
+  /** Lets a sub-device in, or says why not. One that is here already is here: its SDK may only have lost the answer. */
+  async #admit(login: NonNullable<ReturnType<typeof readSubLogin>>): Promise<SubAdmitted | SubRefusal> {
+    const gateway = this.device
+    if (gateway === null) return { code: codes.notAGateway.code, message: 'a channel has no sub-devices' }
+    const outcome = await admitSub(login, gateway, this.#endpoint.fleet)
+    if (isRefused(outcome) || this.#here.has(outcome.device.id)) return outcome
+    if (this.#here.size > SUBDEVICES_ONLINE_MAX)
+      return { code: codes.internal.code, message: `at most ${SUBDEVICES_ONLINE_MAX} may be logged in over a gateway` }
+    const refusal = await this.connect(outcome.device, true)
+    if (refusal !== null) return { code: codes.deviceDisabled.code, message: refusal.message }
+    const session = this.#carrier.session()
+    if (session !== null) this.#carrier.carryOut(session.enter(outcome.member, this.#endpoint.clock.now()))
+    return outcome
+  }
+
+  /** 200 also for a device that is not here, or does not exist: it is not logged in afterwards, and that was asked for. */
+  async #logout(params: unknown, tell: Tell): Promise<Answer> {
+    const keys = isObject(params) ? { productKey: params.productKey, deviceKey: params.deviceKey } : null
+    if (keys === null || typeof keys.productKey !== 'string' || typeof keys.deviceKey !== 'string')
+      return tell(codes.badFormat.code, {}, 'productKey and deviceKey are needed')
+    const { productKey, deviceKey } = keys
+    const device = this.speaker({ productKey, deviceKey })
+    if (device !== null && device.id !== this.device?.id) this.#leave(device.id, 'logged out')
+    await this.ended()
+    return tell(codes.ok.code, { productKey, deviceKey })
+  }
+}
+
+type Tell = (code: number, data: object, message?: string) => Answer
+
+const keysOf = (login: DeviceKeys | null): DeviceKeys => ({
+  productKey: login?.productKey ?? '',
+  deviceKey: login?.deviceKey ?? '',
+})
+
+const loggedIn = ({ device: { assetId, productKey, deviceKey }, deviceSecret }: SubAdmitted): object => ({
+  assetId,
+  productKey,
+  deviceKey,
+  ...(deviceSecret === null ? {} : { deviceSecret }),
+})
+
+/** `thing.measurepoint.post` is `thing/measurepoint/post`; an event's id may hold dots. */
+function pathOf(method: unknown): string | null {
+  if (typeof method !== 'string') return null
+  const [, event] = /^thing\.event\.(.+)\.post$/.exec(method) ?? []
+  return event === undefined ? method.replaceAll('.', '/') : `thing/event/${event}/post`
+}
+
+/** One member as the engine holds it. */
+class MemberLink implements Link {
+  readonly #members: Members
+  readonly #deviceId: number
+  /** the engine has let go of it */
+  isOver = false
+
+  constructor(members: Members, deviceId: number) {
+    this.#members = members
+    this.#deviceId = deviceId
+  }
+
+  presence(): ReturnType<Link['presence']> {
+    return this.#members.presence(this.#deviceId)
+  }
+
+  publish(downlink: Downlink): Unsent['reason'] | null {
+    return this.#members.publish(this.#deviceId, downlink)
+  }
+
+  suspect(): void {
+    this.#members.suspect(this.#deviceId)
+  }
+
+  takenOver(): void {
+    this.isOver = true
+    this.#members.gone(this.#deviceId, 'taken over', reasonCode.takenOver)
+  }
+
+  evicted(): void {
+    this.isOver = true
+    this.#members.gone(this.#deviceId, 'kicked', reasonCode.administrative)
+  }
+}

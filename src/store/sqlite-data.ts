@@ -1,0 +1,107 @@
+// What devices report, in the SQLite store: each change as statements, run within a transaction that the store has begun; and how it is read.
+// Not here: what is checked before anything is written (checks.ts).
+
+import type { StatementSyncInstance } from '@photostructure/sqlite'
+import { byCodePoint, isKept, mayHave } from './checks.ts'
+import { find, type Statements } from './sqlite-rows.ts'
+import type { DataChange, LatestEvent, LatestValue } from './store.ts'
+
+type Points = DataChange & { readonly type: 'measurepoints' }
+type Event = DataChange & { readonly type: 'event' }
+type Labels = DataChange & { readonly type: 'attributes' | 'tags' }
+
+const countOf = (count: StatementSyncInstance, deviceId: number): number => {
+  const row: { count: number } = count.get(deviceId)
+  return row.count
+}
+
+/** Applies one change. False, and nothing is written, where the device does not exist or would get more than it may have. */
+export function applyData(sql: Statements, change: DataChange): boolean {
+  if (sql.hasDevice.get(change.deviceId) === undefined) return false
+  switch (change.type) {
+    case 'measurepoints':
+      return putValues(sql, change)
+    case 'event':
+      return putEvent(sql, change)
+    case 'attributes':
+    case 'tags':
+      return applyLabels(sql, change)
+  }
+}
+
+/** What a device has is counted only where it gets more, which it seldom does. */
+function putValues(sql: Statements, { type, deviceId, values }: Points): boolean {
+  const ids = new Set(values.map(({ pointId }) => pointId))
+  const added = [...ids].filter(id => sql.latestValue.get(deviceId, id) === undefined).length
+  const before = added === 0 ? 0 : countOf(sql.countValues, deviceId)
+  if (added > 0 && !mayHave(type, before, before + added)) return false
+  for (const { pointId, valueJson, quality, at } of values) sql.putValue.run(deviceId, pointId, valueJson, quality, at)
+  return true
+}
+
+function putEvent(sql: Statements, { type, deviceId, event }: Event): boolean {
+  const { eventId, outputJson, at } = event
+  if (sql.latestEvent.get(deviceId, eventId) === undefined) {
+    const before = countOf(sql.countEvents, deviceId)
+    if (!mayHave(type, before, before + 1)) return false
+  }
+  sql.putEvent.run(deviceId, eventId, outputJson, at)
+  return true
+}
+
+function applyLabels(sql: Statements, { type, deviceId, set, remove }: Labels): boolean {
+  const { one, count, unset, put } = labelStatements(sql, type)
+  const isThere = (name: string): boolean => one.get(deviceId, name) !== undefined
+  const removed = new Set(remove.filter(name => isKept(name) && isThere(name)))
+  const added = new Set(set.map(([name]) => name).filter(name => removed.has(name) || !isThere(name)))
+  if (added.size > removed.size) {
+    const before = countOf(count, deviceId)
+    if (!mayHave(type, before, before - removed.size + added.size)) return false
+  }
+  for (const name of removed) unset.run(deviceId, name)
+  for (const [name, value] of set) put.run(deviceId, deviceId, name, value)
+  return true
+}
+
+const labelStatements = (sql: Statements, type: Labels['type']) =>
+  type === 'attributes'
+    ? { one: sql.attribute, count: sql.countAttributes, unset: sql.removeAttribute, put: sql.setAttribute }
+    : { one: sql.tag, count: sql.countTags, unset: sql.removeTag, put: sql.setTag }
+
+interface ValueColumns {
+  readonly point_id: string
+  readonly value_json: string
+  readonly quality: number | null
+  readonly at: number
+}
+
+const latestOf = (row: ValueColumns): LatestValue => ({
+  pointId: row.point_id,
+  valueJson: row.value_json,
+  quality: row.quality,
+  at: row.at,
+})
+
+export function readValues(sql: Statements, deviceId: number, pointIds: readonly string[] | null): LatestValue[] {
+  if (pointIds === null) return sql.latestValues.all(deviceId).map(latestOf)
+  const rows = [...new Set(pointIds)].sort(byCodePoint).map(id => find<ValueColumns>(sql.latestValue, deviceId, id))
+  return rows.filter(row => row !== undefined).map(latestOf)
+}
+
+interface EventColumns {
+  readonly event_id: string
+  readonly output_json: string
+  readonly at: number
+}
+
+export const readEvents = (sql: Statements, deviceId: number): LatestEvent[] =>
+  sql.latestEvents.all(deviceId).map((row: EventColumns) => ({
+    eventId: row.event_id,
+    outputJson: row.output_json,
+    at: row.at,
+  }))
+
+export function readLabels(sql: Statements, type: Labels['type'], deviceId: number): Map<string, string> {
+  const rows: { name: string; value: string }[] = (type === 'attributes' ? sql.attributes : sql.tags).all(deviceId)
+  return new Map(rows.map(({ name, value }) => [name, value]))
+}

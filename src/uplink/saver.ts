@@ -1,0 +1,96 @@
+// Saves what devices report: all changes that come while one transaction is in flight form the next, so that many devices share one commit and one fsync.
+// Not here: what may be reported (core/report.ts), commands and their answers (engine.ts).
+
+import { SAVE_BATCH_MAX_CHANGES, SAVE_QUEUE_MAX_CHANGES } from '../core/limits.ts'
+import type { Log } from '../engine.ts'
+import type { DataChange, DeviceData } from '../store/store.ts'
+
+export interface SaverOptions {
+  readonly store: Pick<DeviceData, 'saveData'>
+  readonly log: Log
+  /** Starts the next transaction: setImmediate, so that all that came in this turn of the loop goes together. */
+  readonly defer: (run: () => void) => void
+}
+
+/** The changes of one request. */
+interface Entry {
+  readonly changes: readonly DataChange[]
+  readonly resolve: (applied: readonly boolean[]) => void
+  readonly reject: (error: unknown) => void
+  /** it was in a transaction that failed, and is tried again by itself */
+  alone: boolean
+}
+
+export class Saver {
+  readonly #options: SaverOptions
+  #waiting: Entry[] = []
+  #waitingChanges = 0
+  #running = false
+
+  constructor(options: SaverOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Durable when it resolves: for each change whether it was applied, as the store says. Changes of one call are saved together, and in the order of
+   * the calls. Null: too much is waiting, and nothing of it is taken. Rejects with what the store threw where these changes alone made it throw.
+   */
+  save(changes: readonly DataChange[]): Promise<readonly boolean[] | null> {
+    if (changes.length === 0) return Promise.resolve([])
+    if (this.#waitingChanges + changes.length > SAVE_QUEUE_MAX_CHANGES) return Promise.resolve(null)
+    this.#waitingChanges += changes.length
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ changes, resolve, reject, alone: false })
+      if (this.#running) return
+      this.#running = true
+      this.#options.defer(() => void this.#run())
+    })
+  }
+
+  async #run(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      await this.#transaction(this.#next())
+      // Sockets and timers get their turn: a store that answers at once would else hold the loop for as long as changes come.
+      if (this.#waiting.length > 0) await new Promise<void>(resolve => this.#options.defer(resolve))
+    }
+    this.#running = false
+  }
+
+  /** All that waits, up to one that was in a transaction that failed; that one goes alone. */
+  #next(): Entry[] {
+    let count = 0
+    let changes = 0
+    for (const entry of this.#waiting) {
+      if (count > 0 && (entry.alone || changes + entry.changes.length > SAVE_BATCH_MAX_CHANGES)) break
+      count += 1
+      changes += entry.changes.length
+      if (entry.alone) break
+    }
+    return this.#waiting.splice(0, count)
+  }
+
+  /** One bad change never harms another: what failed together is tried again one by one. */
+  async #transaction(entries: readonly Entry[]): Promise<void> {
+    let applied: readonly boolean[]
+    try {
+      applied = await this.#options.store.saveData(entries.flatMap(({ changes }) => changes))
+    } catch (error) {
+      const [only] = entries
+      if (only !== undefined && entries.length === 1) {
+        this.#waitingChanges -= only.changes.length
+        only.reject(error)
+        return
+      }
+      this.#options.log.warn({ err: error, requests: entries.length }, 'saving reports failed, trying them one by one')
+      for (const entry of entries) entry.alone = true
+      this.#waiting.unshift(...entries)
+      return
+    }
+    let from = 0
+    for (const { changes, resolve } of entries) {
+      this.#waitingChanges -= changes.length
+      resolve(applied.slice(from, from + changes.length))
+      from += changes.length
+    }
+  }
+}
