@@ -15,6 +15,9 @@ export interface RunOptions {
   readonly kills: number
   readonly seed: number
   readonly devices: number
+  readonly gateways: number
+  /** behind each gateway */
+  readonly subDevices: number
   readonly callers: number
   /** calls the run off */
   readonly signal: AbortSignal
@@ -24,19 +27,19 @@ export interface RunOptions {
 export interface RunResult {
   readonly faults: Readonly<Record<Fault, number>>
   readonly explained: readonly string[]
-  readonly totals: Totals
+  readonly totals: { readonly direct: Totals; readonly behindGateways: Totals }
   readonly kills: number
   readonly restartMedianMs: number
   /** the files, where they were kept because something is wrong */
   readonly kept: string | null
 }
 
-/** How a life of the server ends: in the middle of the load, of cancels, of all devices coming back at once, or while it starts. */
-type Ending = 'load' | 'cancels' | 'storm' | 'start'
+/** How a life of the server ends: in the middle of the load, of cancels, of all devices coming back at once, of sub-devices logging in and out, or while it starts. */
+type Ending = 'load' | 'cancels' | 'storm' | 'logins' | 'start'
 /** A life lasts until callers and devices have been told so much, so that a busy machine does not make idle lives; or so long at most. */
-const LIFE_NEWS = { from: 0, to: 150 }
+const LIFE_NEWS = { from: 0, to: 250 }
 const LIFE_MAX_MS = 2_500
-/** from the burst of cancels or connects to the kill */
+/** from the burst of cancels, connects or logins to the kill */
 const STRIKE_MS = { from: 0, to: 60 }
 const START_STRIKE_MS = { from: 5, to: 350 }
 /** for everything to become final after the last restart: a queue of 50 needs less than one second, the longest timeout 3 s */
@@ -76,8 +79,8 @@ class Run implements Wire {
   constructor(options: RunOptions) {
     this.#options = options
     this.#chance = new Chance(options.seed)
-    this.#place = new Place(options.main, options.devices)
-    this.#devices = this.#place.devices.map(
+    this.#place = new Place(options.main, options)
+    this.#devices = this.#place.fleet.connected.map(
       (name, i) => new Device(name, 'lively', this.ledger, new Chance(options.seed + 1_000 + i)),
     )
   }
@@ -91,7 +94,9 @@ class Run implements Wire {
     await this.caller.login(await this.up())
     let stopping = false
     const ids = Array.from({ length: this.#options.callers }, (_, i) => i)
-    const loads = ids.map(i => apply(this, this.#place.devices, new Chance(this.#options.seed + 1 + i), () => stopping))
+    const loads = ids.map(i =>
+      apply(this, this.#place.fleet.all, new Chance(this.#options.seed + 1 + i), () => stopping),
+    )
     const audit = this.#audit(() => stopping)
     const work = Promise.all([...loads, audit])
     // A caller that fails is a fault of the harness: it ends the run at once, and not as a late surprise.
@@ -164,6 +169,7 @@ class Run implements Wire {
         'cancels',
         'storm',
         'storm',
+        'logins',
         'start',
       ])
       await this.#live(this.ledger.newsCount + this.#between(LIFE_NEWS))
@@ -187,8 +193,9 @@ class Run implements Wire {
 
   /** What is to be under way when the server dies; resolves when its answers have come or will not come. */
   async #strike(ending: Ending): Promise<void> {
-    if (ending === 'cancels') await Promise.all(this.#place.devices.map(({ assetId }) => cancel(this, assetId, null)))
+    if (ending === 'cancels') await Promise.all(this.#place.fleet.all.map(({ assetId }) => cancel(this, assetId, null)))
     if (ending === 'storm') for (const device of this.#devices) device.rush()
+    if (ending === 'logins') for (const device of this.#devices) device.shake()
   }
 
   /** Recovery, migrations and the fleet are interrupted too, at any point. */
@@ -227,7 +234,7 @@ class Run implements Wire {
     await this.#kill()
     for (const device of this.#devices) device.manner = 'obedient'
     await this.#start()
-    say(`last restart done; ${this.#devices.length} devices stay and answer`)
+    say(`last restart done; ${this.#place.fleet.all.length} devices stay and answer`)
     await this.#settle()
     await this.#kill()
     await this.#start()
@@ -238,16 +245,17 @@ class Run implements Wire {
     await this.#stopInOrder()
   }
 
-  /** Waits until every device is connected and nothing is open. What is open in the end is stuck. */
+  /** Waits until every device is connected or logged in, and nothing is open. What is open in the end is stuck. */
   async #settle(): Promise<void> {
     const until = performance.now() + SETTLE_MS
     for (;;) {
       const open = await this.#open()
-      const away = this.#devices.filter(device => !device.isConnected).length
+      const away = this.#devices.filter(device => !device.isHere).length
       if (open.length === 0 && away === 0) return
       if (performance.now() > until) {
         for (const { id, state } of open) this.ledger.stuck(id, `state ${state} ${SETTLE_MS} ms after the last restart`)
-        if (away > 0) this.ledger.contradiction(`${away} devices could not connect within ${SETTLE_MS} ms`)
+        if (away > 0)
+          this.ledger.contradiction(`${away} devices could not connect, or log theirs in, within ${SETTLE_MS} ms`)
         return
       }
       await sleep(100, undefined, { signal: this.#options.signal })
@@ -255,7 +263,7 @@ class Run implements Wire {
   }
 
   async #open(): Promise<{ readonly id: string; readonly state: number }[]> {
-    const records = await Promise.all(this.#place.devices.map(({ assetId }) => readAll(this, assetId)))
+    const records = await Promise.all(this.#place.fleet.all.map(({ assetId }) => readAll(this, assetId)))
     if (records.includes(null)) throw new Error('a search was not answered, though the server was up')
     return records.flatMap(of => of ?? []).filter(({ state }) => !FINAL_STATES.has(state))
   }
@@ -263,7 +271,7 @@ class Run implements Wire {
   /** Every record by search, and every acknowledged one by get as well. */
   async #readEverything(): Promise<Set<string>> {
     const onRecord = new Set<string>()
-    for (const { assetId } of this.#place.devices) {
+    for (const { assetId } of this.#place.fleet.all) {
       const records = (await readAll(this, assetId)) ?? []
       for (const { id } of records) onRecord.add(id)
       if (new Set(records.map(({ id }) => id)).size < records.length)
@@ -289,9 +297,17 @@ class Run implements Wire {
   }
 
   #progress(): string {
-    const { accepted, cancelled, delivered, unanswered } = this.ledger.totals()
+    const { accepted, cancelled, delivered, unanswered } = this.ledger.totals(
+      this.#place.fleet.all.map(({ assetId }) => assetId),
+    )
     const faults = (Object.keys(faultNames) as Fault[]).map(fault => this.ledger.count(fault)).join(' ')
     return `${this.#kills} kills: accepted ${accepted}, cancelled ${cancelled}, delivered ${delivered}, unanswered ${unanswered}; faults ${faults}`
+  }
+
+  #totals(areBehindGateways: boolean): Totals {
+    const { fleet } = this.#place
+    const ids = fleet.all.map(({ assetId }) => assetId)
+    return this.ledger.totals(ids.filter(assetId => fleet.isBehindGateway(assetId) === areBehindGateways))
   }
 
   #result(): RunResult {
@@ -301,7 +317,7 @@ class Run implements Wire {
     return {
       faults: Object.fromEntries(counts) as Record<Fault, number>,
       explained: faults.map(({ fault, text }) => `${faultNames[fault]}: ${text}`),
-      totals: this.ledger.totals(),
+      totals: { direct: this.#totals(false), behindGateways: this.#totals(true) },
       kills: this.#kills,
       restartMedianMs: Math.round(sorted[Math.floor(sorted.length / 2)] ?? 0),
       kept: faults.length > 0 ? this.#place.folder : null,

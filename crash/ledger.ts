@@ -11,8 +11,13 @@
 // * Order: ids grow in the order of acceptance. That is not taken on trust: a call that began after another one's id was known must get a larger id.
 //   (Calls that overlap may be accepted in either order.) What reaches a device must then come in the order of ids.
 // * A command that was sent when the server was killed may or may not have reached its device. Either is right, once: it must never come again.
+// * A device behind a gateway is sent to over a connection of the gateway, and only while it is logged in there. What arrives after a login was asked for
+//   may be right, what arrives after a logout was answered is not. Over a connection that the device has left for a newer one may still come what was
+//   written before; but nothing whose call began after that was known.
 //
 // kill -9 leaves what was written to files in the hands of the operating system: this proves nothing about power cuts.
+
+import { Presence } from './presence.ts'
 
 export const FINAL_STATES: ReadonlySet<number> = new Set([2, 3, 5, 6, 7])
 const CREATED = 1
@@ -21,10 +26,14 @@ const EXPIRED = 3
 const SUCCEEDED = 5
 const FAILED = 6
 const TIMED_OUT = 7
-/** Codes of answers that say that the command was never sent: never active, away, queue full, not sent in time. */
-const NOT_SENT: ReadonlySet<number> = new Set([11888, 11900, 11902, 11904])
+/** Codes of answers that say that the device is not here: never active, away. */
+const AWAY: ReadonlySet<number> = new Set([11888, 11900])
+/** Codes of answers that say that the command was never sent: besides those, queue full, not sent in time. */
+const NOT_SENT: ReadonlySet<number> = new Set([...AWAY, 11902, 11904])
 /** ms from a command's arrival to the acknowledgement of its answer within which it cannot have timed out, its timeout being 2 s or more */
 const SURELY_IN_TIME_MS = 500
+/** ms beyond its timeout, from a command's arrival to the giving of its answer, at which it has timed out by any clock */
+const SURELY_LATE_MS = 100
 
 /** The counts that must be 0. */
 export type Fault =
@@ -33,6 +42,8 @@ export type Fault =
   | 'deliveredButCancelled'
   | 'outOfOrder'
   | 'deliveredTwice'
+  | 'notLoggedIn'
+  | 'afterLogout'
   | 'stuck'
   | 'contradiction'
 
@@ -42,6 +53,8 @@ export const faultNames: Readonly<Record<Fault, string>> = {
   deliveredButCancelled: 'delivered, but reported cancelled',
   outOfOrder: 'out of order',
   deliveredTwice: 'delivered twice',
+  notLoggedIn: 'delivered over a connection that the device was not logged in on',
+  afterLogout: 'delivered after a logout, before the next login',
   stuck: 'stuck',
   contradiction: 'other contradictions',
 }
@@ -53,6 +66,8 @@ export interface Call {
   readonly pendingTtlS: number
   /** the largest id of the device that was known when the call began */
   readonly floor: string | null
+  /** when it began, in the order of what is known of where devices are */
+  readonly beganAt: number
 }
 
 /** All that is known of one command. */
@@ -67,8 +82,12 @@ interface Known {
   /** how often it reached its device */
   receipts: number
   receivedAt: number
-  /** the device's answer was acknowledged: its code, and how long after the command's arrival */
-  answer: { readonly code: number; readonly afterMs: number } | null
+  /** the device's answer was acknowledged: its code, and how long after the command's arrival it was given and that was known */
+  answer: { readonly code: number; readonly givenMs: number; readonly afterMs: number } | null
+  /** the device has given its answer; whether the server got it is not known */
+  isAnswerGiven: boolean
+  /** its only answer was given while the device was logged out, so that it must not count */
+  isAnsweredOutside: boolean
   /** the state that a read has shown last */
   shown: number | null
   /** when something about it was learnt last, in the order in which the ledger was told */
@@ -76,6 +95,9 @@ interface Known {
 }
 
 export interface Totals {
+  readonly devices: number
+  readonly logins: number
+  readonly logouts: number
   readonly accepted: number
   readonly cancelled: number
   readonly delivered: number
@@ -94,6 +116,7 @@ export interface SendAnswer {
 
 export class Ledger {
   readonly faults: { readonly fault: Fault; readonly text: string }[] = []
+  readonly presence = new Presence()
   readonly #now: () => number
   readonly #calls = new Map<number, Call>()
   readonly #commands = new Map<string, Known>()
@@ -105,7 +128,6 @@ export class Ledger {
   readonly #blamed = new Set<string>()
   #lastCall = 0
   #told = 0
-  #instantAnswered = 0
 
   /** @param now ms, for the time from a command's arrival to the acknowledgement of its answer */
   constructor(now: () => number) {
@@ -116,15 +138,22 @@ export class Ledger {
     return this.faults.filter(found => found.fault === fault).length
   }
 
-  totals(): Totals {
-    const all = [...this.#commands.values()]
+  /** Of these devices. */
+  totals(assetIds: readonly string[]): Totals {
+    const devices = new Set(assetIds)
+    const all = [...this.#commands.values()].filter(({ assetId }) => devices.has(assetId))
+    const unanswered = [...this.#unanswered].filter(number => devices.has(this.#calls.get(number)?.assetId ?? ''))
+    const sum = (of: (assetId: string) => number) => assetIds.reduce((total, assetId) => total + of(assetId), 0)
     return {
+      devices: assetIds.length,
+      logins: sum(assetId => this.presence.logins(assetId)),
+      logouts: sum(assetId => this.presence.logouts(assetId)),
       accepted: all.filter(({ code }) => code !== null).length,
       cancelled: all.filter(({ cancelled }) => cancelled).length,
       delivered: all.filter(({ receipts }) => receipts > 0).length,
-      instantAnswered: this.#instantAnswered,
-      unanswered: this.#unanswered.size,
-      unansweredDone: [...this.#unanswered].filter(number => this.#idOfCall.has(number)).length,
+      instantAnswered: all.filter(({ code, call }) => code !== null && this.#isInstant(call)).length,
+      unanswered: unanswered.length,
+      unansweredDone: unanswered.filter(number => this.#idOfCall.has(number)).length,
     }
   }
 
@@ -138,12 +167,29 @@ export class Ledger {
     return [...this.#commands.values()].filter(({ code, cancelled }) => code !== null || cancelled)
   }
 
+  /** What has reached a device, by id: that it came in this order is judged as it comes. */
+  receivedBy(assetId: string): readonly string[] {
+    const received = [...this.#commands.values()].filter(known => known.assetId === assetId && known.receipts > 0)
+    return received.map(({ id }) => id).sort()
+  }
+
+  isReceived(id: string): boolean {
+    return (this.#commands.get(id)?.receipts ?? 0) > 0
+  }
+
+  /** The device's answer to it was acknowledged. */
+  isAnswerTaken(id: string): boolean {
+    return (this.#commands.get(id)?.answer ?? null) !== null
+  }
+
   // --- what happens ----------------------------------------------------------------------------------------------
 
   /** A set or invoke is about to be called. The number returned goes into the command. */
   calling(assetId: string, timeoutS: number, pendingTtlS: number): Call {
     this.#lastCall += 1
-    const call = { number: this.#lastCall, assetId, timeoutS, pendingTtlS, floor: this.#largest.get(assetId) ?? null }
+    const floor = this.#largest.get(assetId) ?? null
+    const beganAt = this.presence.moment()
+    const call = { number: this.#lastCall, assetId, timeoutS, pendingTtlS, floor, beganAt }
     this.#calls.set(call.number, call)
     return call
   }
@@ -160,7 +206,8 @@ export class Ledger {
     if (known.code !== null) this.#blame('contradiction', commandId, 'its id was given to two calls')
     known.code = code
     this.#news(known)
-    if (call.pendingTtlS === 0) this.#instantAnswered += 1
+    if (AWAY.has(code) && this.presence.isHereSince(call.assetId, call.beganAt))
+      this.#blame('contradiction', commandId, `its caller was told ${code}, and its device was logged in all the while`)
     if (call.floor !== null && commandId <= call.floor)
       this.#blame('outOfOrder', commandId, `its call began when ${call.floor} was known, yet its id is smaller`)
     this.#agrees(known)
@@ -192,10 +239,11 @@ export class Ledger {
       this.contradiction(`a cancel listed ${ids.join(', ')}: not oldest first`)
   }
 
-  /** A device was sent a command. */
-  received(assetId: string, id: string, call: number | null): void {
+  /** A device was sent a command, over this connection. */
+  received(assetId: string, id: string, call: number | null, line: number): void {
     if (call === null) this.#blame('contradiction', id, `device ${assetId} received it without the number of a call`)
     const known = this.#known(id, assetId, call)
+    this.#came(known, line)
     known.receipts += 1
     this.#news(known)
     if (known.receipts > 1) {
@@ -213,10 +261,23 @@ export class Ledger {
     this.#agrees(known)
   }
 
-  /** The device's answer with this code was acknowledged, so it is on record. */
-  answerTaken(id: string, code: number): void {
+  /** The device gives its answer now. ms since the command's arrival, to be given back when the answer is acknowledged. */
+  answering(id: string): number {
     const known = this.#commands.get(id)
-    if (known) known.answer ??= { code, afterMs: this.#now() - known.receivedAt }
+    if (known) known.isAnswerGiven = true
+    return this.#now() - (known?.receivedAt ?? 0)
+  }
+
+  /** The device's answer with this code was acknowledged, so it is on record. */
+  answerTaken(id: string, code: number, givenMs: number): void {
+    const known = this.#commands.get(id)
+    if (known) known.answer ??= { code, givenMs, afterMs: this.#now() - known.receivedAt }
+  }
+
+  /** The device's only answer was given while it was logged out: it was not its own to give. */
+  answeredOutside(id: string): void {
+    const known = this.#commands.get(id)
+    if (known) known.isAnsweredOutside = true
   }
 
   /** A read is about to be called; what it shows is given to `shown` with this. */
@@ -288,8 +349,9 @@ export class Ledger {
 
   /** The command by its id; what comes to be known of it later must fit what is known already. */
   #known(id: string, assetId: string, call: number | null): Known {
-    const nothing = { code: null, cancelled: false, receipts: 0, receivedAt: 0, answer: null, shown: null, newsAt: 0 }
-    const known: Known = this.#commands.get(id) ?? { id, assetId, call, ...nothing }
+    const told = { code: null, cancelled: false, shown: null, newsAt: 0 }
+    const device = { receipts: 0, receivedAt: 0, answer: null, isAnswerGiven: false, isAnsweredOutside: false }
+    const known: Known = this.#commands.get(id) ?? { id, assetId, call, ...told, ...device }
     this.#commands.set(id, known)
     if (id > (this.#largest.get(assetId) ?? '')) this.#largest.set(assetId, id)
     if (known.assetId !== assetId)
@@ -302,6 +364,25 @@ export class Ledger {
     if (other === undefined) this.#idOfCall.set(call, id)
     else if (other !== id) this.#blame('contradiction', id, `call ${call} was carried out twice, as ${other} too`)
     return known
+  }
+
+  #isInstant(call: number | null): boolean {
+    return call !== null && this.#calls.get(call)?.pendingTtlS === 0
+  }
+
+  /** Whether it may have come over this connection. */
+  #came({ id, assetId, call }: Known, line: number): void {
+    const beganAt = this.#calls.get(call ?? 0)?.beganAt
+    if (this.presence.wasNeverIn(assetId, line))
+      this.#blame('notLoggedIn', id, `device ${assetId} has never been logged in on connection ${line}`)
+    else if (this.presence.standing(assetId, line) === 'out')
+      this.#blame('afterLogout', id, `device ${assetId} had logged out on connection ${line}`)
+    else if (beganAt !== undefined && this.presence.wasElsewhere(assetId, line, beganAt))
+      this.#blame(
+        'notLoggedIn',
+        id,
+        `device ${assetId} had left connection ${line} for a newer one before its call began`,
+      )
   }
 
   #news(known: Known): void {
@@ -321,20 +402,26 @@ export class Ledger {
       )
     if (cancelled && shown !== null && shown !== CANCELLED)
       this.#blame('contradiction', id, `a cancel reported it, and it is shown in state ${shown}`)
-    const isInstant = call !== null && this.#calls.get(call)?.pendingTtlS === 0
-    if (isInstant && code === 0 && shown !== null && shown !== SUCCEEDED)
+    if (this.#isInstant(call) && code === 0 && shown !== null && shown !== SUCCEEDED)
       this.#blame('contradiction', id, `its caller was told that it was done, and it is shown in state ${shown}`)
     if (shown === EXPIRED && receipts > 0)
       this.#blame('contradiction', id, 'it is shown as expired, and it reached its device')
   }
 
   /** What holds in the end, when all is final and read. */
-  #closes({ id, code, receipts, answer, shown }: Known, { timeoutS, pendingTtlS }: Call): void {
+  #closes({ id, code, receipts, answer, isAnswerGiven, isAnsweredOutside, shown }: Known, call: Call): void {
+    const { timeoutS, pendingTtlS } = call
     if (shown === SUCCEEDED && receipts === 0)
       this.#blame('contradiction', id, 'it is on record as done, and never reached its device')
+    if ((shown === SUCCEEDED || shown === FAILED) && receipts > 0 && !isAnswerGiven)
+      this.#blame('contradiction', id, `it is in state ${shown}, and its device never answered it`)
     if (shown === FAILED && pendingTtlS > 0 && receipts === 0 && code === 0)
       this.#blame('contradiction', id, 'it is on record as failed, and was neither refused at once nor delivered')
+    if (isAnsweredOutside && shown !== null && shown !== TIMED_OUT)
+      this.#blame('contradiction', id, `its device was logged out when it answered, and it is in state ${shown}`)
     if (answer === null || shown === null) return
+    if (shown !== TIMED_OUT && answer.givenMs > timeoutS * 1_000 + SURELY_LATE_MS)
+      this.#blame('contradiction', id, `its device answered after its timeout, and it is in state ${shown}`)
     const expected = answer.code === 200 ? SUCCEEDED : FAILED
     const surelyInTime = timeoutS >= 2 && answer.afterMs < SURELY_IN_TIME_MS
     if (shown !== expected && (surelyInTime || shown !== TIMED_OUT))

@@ -1,4 +1,4 @@
-// What applications do while the server is killed under them: send, cancel, look, each in a loop of its own, telling the ledger what they were told.
+// What applications do while the server is killed under them: send, cancel, get, search, each in a loop of its own, telling the ledger what they were told.
 // Not here: what it proves (ledger.ts), and who kills (kills.ts).
 
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -94,6 +94,15 @@ export async function look(wire: Wire, assetId: string, commandId: string): Prom
   return null
 }
 
+/** The newest records of a device. */
+async function readNewest(wire: Wire, assetId: string): Promise<void> {
+  const reading = wire.ledger.reading()
+  const answer = await ask(wire, assetId, { action: 'search' }, { pagination: { pageNo: 1, pageSize: 20 } })
+  if (answer === null) return
+  if (answer.code !== 0) wire.ledger.contradiction(`search ${assetId}: ${answer.status} ${answer.code} ${answer.msg}`)
+  for (const record of listOf(answer.data)) show(wire.ledger, assetId, record, reading)
+}
+
 /** All records of a device, page by page, in no order. Only where nothing is added meanwhile. Null where an answer is missing. */
 export async function readAll(wire: Wire, assetId: string): Promise<Shown[] | null> {
   const records: Shown[] = []
@@ -137,7 +146,7 @@ async function ask(
   }
 }
 
-/** One application in a loop: of its calls two thirds are commands, the rest cancels and looks. Ends when `stopping` says so, after its last answer. */
+/** One application in a loop: of its calls two thirds are commands, the rest cancels and reads. Ends when `stopping` says so, after its last answer. */
 export async function apply(
   wire: Wire,
   devices: readonly DeviceName[],
@@ -157,6 +166,7 @@ export async function apply(
       const id = ids[chance.whole(0, ids.length - 1)]
       if (id !== undefined) await cancel(wire, assetId, id)
     } else if (kind < 0.87) await cancel(wire, assetId, null)
+    else if (kind < 0.9) await readNewest(wire, assetId)
     else {
       const id = ids[chance.whole(0, ids.length - 1)]
       if (id !== undefined) await look(wire, assetId, id)

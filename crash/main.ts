@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { kills, type RunResult } from './kills.ts'
-import { type Fault, faultNames } from './ledger.ts'
+import { type Fault, faultNames, type Totals } from './ledger.ts'
 import { NotStarted } from './place.ts'
 import { scenarios } from './scenarios.ts'
 import { Wrong } from './stage.ts'
@@ -15,8 +15,10 @@ Usage: npm run crash -- [options]
 Options:
   --kills n       How often the server is killed. [default 20]
   --seed n        What chance is made of; printed, so that a run can be had again, alike if not equal. [default: the time]
-  --devices n     Devices on MQTT. [default 12]
-  --callers n     Applications on HTTP, each with one call at a time. [default 8]
+  --devices n     Devices with a connection of their own, besides the gateways. [default 12]
+  --gateways n    Gateways. [default 2]
+  --sub-devices n Devices behind each gateway. [default 8]
+  --callers n     Applications on HTTP, each with one call at a time. [default 16]
   --only name     Only this: kills, or a scenario. May be given several times.
   --main file     The built program. [default dist/main.js]
   --help          Show this.
@@ -34,6 +36,8 @@ interface Chosen {
   readonly kills: number
   readonly seed: number
   readonly devices: number
+  readonly gateways: number
+  readonly subDevices: number
   readonly callers: number
   readonly only: readonly string[]
   readonly main: string
@@ -60,7 +64,7 @@ export async function crash(
   try {
     if (withKills) {
       print(
-        `${chosen.kills} kills, ${chosen.devices} devices, ${chosen.callers} callers, --seed ${seed}, at most ${boundS} s`,
+        `${chosen.kills} kills, ${chosen.devices} devices, ${chosen.gateways} gateways with ${chosen.subDevices} each, ${chosen.callers} callers, --seed ${seed}, at most ${boundS} s`,
       )
       bad += report(await kills({ ...chosen, signal, say: print }), print)
     }
@@ -108,12 +112,19 @@ function report(
   if (explained.length > EXPLAINED_MAX) print(`  and ${explained.length - EXPLAINED_MAX} more`)
   const counts = Object.entries(faultNames) as [Fault, string][]
   for (const [fault, name] of counts) print(`${String(faults[fault]).padStart(7)}  ${name}`)
-  const { accepted, cancelled, delivered, instantAnswered, unanswered, unansweredDone } = totals
-  print(`accepted ${accepted}, cancelled ${cancelled}, delivered ${delivered}, instant answered ${instantAnswered}`)
-  print(`calls without an answer ${unanswered}, of which ${unansweredDone} were carried out`)
+  print(totalsOf('direct', totals.direct))
+  print(totalsOf('behind gateways', totals.behindGateways))
   print(`kills ${killed}, restart to listening ${restartMedianMs} ms (median)`)
   if (kept !== null) print(`the files are kept in ${kept}`)
   return counts.filter(([fault]) => faults[fault] !== 0).length
+}
+
+const totalsOf = (kind: string, totals: Totals): string => {
+  const { devices, logins, logouts, accepted, cancelled, delivered, instantAnswered, unanswered, unansweredDone } =
+    totals
+  const calls = `accepted ${accepted}, cancelled ${cancelled}, delivered ${delivered}, instant answered ${instantAnswered}`
+  const lost = `without an answer ${unanswered}, of which ${unansweredDone} were carried out`
+  return `${kind} (${devices}): ${calls}; ${lost}; logins ${logins}, logouts ${logouts}`
 }
 
 function choose(args: readonly string[]): Chosen | string {
@@ -125,6 +136,8 @@ function choose(args: readonly string[]): Chosen | string {
       kills: text,
       seed: text,
       devices: text,
+      gateways: text,
+      'sub-devices': text,
       callers: text,
       main: text,
       only,
@@ -147,7 +160,9 @@ function choose(args: readonly string[]): Chosen | string {
     kills: whole('kills', 1, 10_000, 20),
     seed: whole('seed', 0, 4_294_967_295, Date.now() % 1_000_000),
     devices: whole('devices', 1, 200, 12),
-    callers: whole('callers', 1, 200, 8),
+    gateways: whole('gateways', 0, 50, 2),
+    subDevices: whole('sub-devices', 1, 100, 8),
+    callers: whole('callers', 1, 200, 16),
     only: Array.isArray(values.only) ? values.only : [],
     main: String(values.main ?? 'dist/main.js'),
   }

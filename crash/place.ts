@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from '@photostructure/sqlite'
-import { type DeviceName, deviceNames, fleetFile } from './fleet.ts'
+import { Fleet, type FleetSize } from './fleet.ts'
 
 /** ms from the start of the process to its addresses; on a busy machine it takes one or two seconds */
 const START_WAIT_MS = 30_000
@@ -102,15 +102,15 @@ export class Server {
 
 export class Place {
   readonly folder = mkdtempSync(join(tmpdir(), 'downlink-crash-'))
-  readonly devices: readonly DeviceName[]
+  readonly fleet: Fleet
   /** the built program */
   readonly main: string
   readonly #servers = new Set<Server>()
 
-  constructor(main: string, devices: number) {
+  constructor(main: string, size: FleetSize) {
     this.main = main
-    this.devices = deviceNames(devices)
-    writeFileSync(join(this.folder, 'fleet.json'), fleetFile(this.devices))
+    this.fleet = new Fleet(size)
+    writeFileSync(join(this.folder, 'fleet.json'), this.fleet.file())
   }
 
   /** the database of a data folder, which is the place's own unless given */

@@ -1,4 +1,5 @@
-// What kills at random do not reach: a full disk, files that may not be written, a damaged log, two servers on one file, a clock that was set back.
+// What kills at random do not reach: a full disk, files that may not be written, a damaged log, two servers on one file, a clock that was set back,
+// a gateway with much behind it.
 // Each is a function that throws where something is not as it should be, and else tells what it saw. Not here: the kills (kills.ts).
 
 import { execFileSync } from 'node:child_process'
@@ -21,7 +22,10 @@ export const scenarios: ReadonlyMap<string, Scenario> = new Map<string, Scenario
   ['damaged-log', damagedLog],
   ['two-servers', twoServers],
   ['clock-back', clockBack],
+  ['gateway-drain', gatewayDrain],
 ])
+
+const devices = (count: number) => ({ devices: count, gateways: 0, subDevices: 0 })
 
 const CREATED = 1
 const SENT = 4
@@ -35,7 +39,7 @@ const TIMED_OUT = 7
  * disk either works or is refused clearly. With room again, everything acknowledged is there, and is delivered once and in order.
  */
 function diskFull(main: string, signal: AbortSignal): Promise<string> {
-  return Stage.play(main, 2, signal, async stage => {
+  return Stage.play(main, devices(2), signal, async stage => {
     const shortage = shortageIn(stage.place.folder)
     try {
       return await fillUp(stage, shortage)
@@ -71,9 +75,9 @@ async function fillUp(stage: Stage, shortage: Shortage): Promise<string> {
   expectThat(records.length === accepted.length, `${records.length} on record, ${accepted.length} were acknowledged`)
   accepted.push(...(await stage.queue('a1', 1)))
   await stage.becomes('a1', accepted.at(-1) ?? '', SUCCEEDED)
-  expectThat(device.isConnected, 'the device is back')
+  expectThat(device.isHere, 'the device is back')
   await stage.stop(launch.data)
-  const { delivered, cancelled } = ledger.totals()
+  const { delivered, cancelled } = ledger.totals(['a1'])
   expectThat(
     delivered + cancelled === accepted.length,
     `${delivered} delivered and ${cancelled} cancelled of ${accepted.length}`,
@@ -137,7 +141,7 @@ async function startsOrSaysWhy(stage: Stage, launch: Launch): Promise<string> {
 
 /** The start is refused with the file's name and what to do; afterwards the file is as it was. */
 function readOnly(main: string, signal: AbortSignal): Promise<string> {
-  return Stage.play(main, 1, signal, async stage => {
+  return Stage.play(main, devices(1), signal, async stage => {
     const data = join(stage.place.folder, 'data')
     mkdirSync(data)
     const database = stage.place.database(data)
@@ -197,7 +201,7 @@ async function refusesToStart(stage: Stage, launch: Launch, file: string, why: R
  * (A disk that damages what it has acknowledged breaks the promises, and nothing in the process could keep them. What is asked is that the rest is right.)
  */
 function damagedLog(main: string, signal: AbortSignal): Promise<string> {
-  return Stage.play(main, 1, signal, async stage => {
+  return Stage.play(main, devices(1), signal, async stage => {
     const data = join(stage.place.folder, 'data')
     mkdirSync(data)
     await stage.start({ data })
@@ -261,7 +265,7 @@ async function afterDamage(
   const expected = [...inFile, ...inLog.filter(({ transactions }) => transactions <= whole).map(({ id }) => id)]
 
   // Looked at through the wire, and not told to the ledger, which would rightly call it a loss.
-  const copied = await Stage.play(stage.place.main, 1, stage.signal, async other => {
+  const copied = await Stage.play(stage.place.main, devices(1), stage.signal, async other => {
     await other.start({ data: copy })
     const records = (await other.records('a1')).map(({ id, state }) => `${id} ${state}`)
     other.ledger.forget()
@@ -284,7 +288,7 @@ async function afterDamage(
 
 /** The second is refused, also by another name of the file; the first is not disturbed; when it is killed, the next can start at once. */
 function twoServers(main: string, signal: AbortSignal): Promise<string> {
-  return Stage.play(main, 1, signal, async stage => {
+  return Stage.play(main, devices(1), signal, async stage => {
     const { folder } = stage.place
     const data = join(folder, 'data')
     mkdirSync(data)
@@ -318,7 +322,7 @@ const SET_BACK = `const now = Date.now; Date.now = () => now() - ${STEP_BACK_MS}
 
 /** A restart five minutes in the past: ids still grow, nothing is lost, order holds, and what has a deadline still meets it. */
 function clockBack(main: string, signal: AbortSignal): Promise<string> {
-  return Stage.play(main, 2, signal, async stage => {
+  return Stage.play(main, devices(2), signal, async stage => {
     const module = join(stage.place.folder, 'set-back.mjs')
     writeFileSync(module, SET_BACK)
     await stage.start()
@@ -339,4 +343,79 @@ function clockBack(main: string, signal: AbortSignal): Promise<string> {
     await stage.stop()
     return `set back by ${STEP_BACK_MS / 1_000} s across a restart: ids grow, ${queued.length - 1} delivered in order, deadlines are met`
   })
+}
+
+// --- a gateway in the middle of its drain ----------------------------------------------------------------------------
+
+const SUB_DEVICES = 50
+const QUEUED = 20
+/** short, because what is not answered must time out before the end; long enough for an answer on a busy machine */
+const DRAIN_TIMEOUT_S = 5
+/** sub-devices that do not answer the command at this place of their queue, so that at the kill some are surely sent and unanswered */
+const WITHHOLDING = 10
+const WITHHELD_AT = 3
+/** delivered before the kill; those that withhold never get their last 16, so that it always comes in the middle */
+const DELIVERED_MIN = 300
+
+/**
+ * The server is killed in the middle of the drain of all that waits behind a gateway. When both are back, and the gateway has logged all in by batch,
+ * each sub-device gets the rest in order. What was sent and not answered times out, one command of each at most, and is not sent again; nothing else is missing.
+ */
+function gatewayDrain(main: string, signal: AbortSignal): Promise<string> {
+  return Stage.play(main, { devices: 0, gateways: 1, subDevices: SUB_DEVICES }, signal, async stage => {
+    await stage.start()
+    const names = stage.place.fleet.gateways[0]?.subDevices.map(({ assetId }) => assetId) ?? []
+    const queued = await Promise.all(names.map(assetId => stage.queue(assetId, QUEUED, DRAIN_TIMEOUT_S)))
+    const gateway = stage.gateway(1, 'obedient')
+    const withheld = names.slice(0, WITHHOLDING).map((assetId, i) => ({ assetId, id: queued[i]?.[WITHHELD_AT] ?? '' }))
+    for (const { id } of withheld) gateway.withheld.add(id)
+    const { ledger } = stage
+    const isHalfWay = () =>
+      ledger.totals(names).delivered >= DELIVERED_MIN && withheld.every(({ id }) => ledger.isReceived(id))
+    await stage.until(isHalfWay, 'the drain is under way')
+    await stage.kill()
+    const before = names.map(assetId => ledger.receivedBy(assetId))
+    const unanswered = new Set(before.flat().filter(id => !ledger.isAnswerTaken(id)))
+
+    await stage.start()
+    for (const [i, assetId] of names.entries()) await stage.becomes(assetId, queued[i]?.at(-1) ?? '', SUCCEEDED)
+    expectThat(gateway.isHere, 'the gateway is back, and all are logged in')
+    let timedOut = 0
+    for (const [i, assetId] of names.entries())
+      timedOut += await drained(stage, assetId, queued[i] ?? [], before[i]?.length ?? 0, unanswered)
+    for (const { assetId, id } of withheld) await stage.becomes(assetId, id, TIMED_OUT)
+    expectThat(timedOut >= WITHHOLDING, `${timedOut} timed out, ${WITHHOLDING} were surely sent and not answered`)
+    ledger.close(new Set(queued.flat()))
+    await stage.stop()
+    const inAll = `${SUB_DEVICES} sub-devices with ${QUEUED} commands each`
+    return `${inAll}, killed after ${before.flat().length} were delivered: ${timedOut} that were under way timed out, the rest came in order`
+  })
+}
+
+/** What must hold of one sub-device's queue; how many of it timed out. `before`: how many of it had reached the gateway at the kill. */
+async function drained(
+  stage: Stage,
+  assetId: string,
+  queued: readonly string[],
+  before: number,
+  unanswered: ReadonlySet<string>,
+): Promise<number> {
+  const { ledger } = stage
+  const records = await stage.records(assetId)
+  expectThat(records.map(({ id }) => id).join() === queued.join(), `all of ${assetId} is on record, in order`)
+  const timedOut = records.filter(({ state }) => state === TIMED_OUT).map(({ id }) => id)
+  for (const { id, state } of records) {
+    const isWhole = state === SUCCEEDED && ledger.isReceived(id)
+    expectThat(
+      isWhole || state === TIMED_OUT,
+      `${id} of ${assetId} is in state ${state}, received: ${ledger.isReceived(id)}`,
+    )
+  }
+  // The one that was under way at the kill: it had come and was not answered, or it was next and its bytes were lost on the way.
+  const [lost, ...more] = timedOut
+  expectThat(more.length === 0, `of ${assetId} only one was under way, and ${timedOut.join(', ')} timed out`)
+  if (lost === undefined) return 0
+  const wasUnderWay = unanswered.has(lost) || (queued.indexOf(lost) === before && !ledger.isReceived(lost))
+  expectThat(wasUnderWay, `${lost} of ${assetId} timed out, and was not under way when the server was killed`)
+  return 1
 }

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Caller } from './caller.ts'
 import { Chance } from './chance.ts'
 import { Device, type Manner } from './device.ts'
+import type { Connected, FleetSize } from './fleet.ts'
 import { Ledger } from './ledger.ts'
 import { look, readAll, type Shown, send, type Wire } from './load.ts'
 import { integrityOf, type Launch, Place, type Server } from './place.ts'
@@ -30,19 +31,19 @@ export class Stage implements Wire {
   readonly #devices: Device[] = []
   #server: Server | null = null
 
-  private constructor(main: string, devices: number, signal: AbortSignal) {
-    this.place = new Place(main, devices)
+  private constructor(main: string, size: FleetSize, signal: AbortSignal) {
+    this.place = new Place(main, size)
     this.signal = signal
   }
 
   /** Plays a scenario and cleans up. What the ledger holds against the server is wrong even where the scenario saw nothing. */
   static async play(
     main: string,
-    devices: number,
+    size: FleetSize,
     signal: AbortSignal,
     act: (stage: Stage) => Promise<string>,
   ): Promise<string> {
-    const stage = new Stage(main, devices, signal)
+    const stage = new Stage(main, size, signal)
     try {
       const told = await act(stage)
       const { faults } = stage.ledger
@@ -90,9 +91,17 @@ export class Stage implements Wire {
 
   /** The nth device comes, and comes again whenever it loses its connection. */
   device(n: number, manner: Manner): Device {
-    const name = this.place.devices[n - 1]
-    expectThat(name !== undefined, `there is a device ${n}`)
-    const device = new Device(name, manner, this.ledger, new Chance(n))
+    return this.#comes(this.place.fleet.devices[n - 1], manner)
+  }
+
+  /** The same for a gateway and those behind it. */
+  gateway(n: number, manner: Manner): Device {
+    return this.#comes(this.place.fleet.gateways[n - 1], manner)
+  }
+
+  #comes(name: Connected | undefined, manner: Manner): Device {
+    expectThat(name !== undefined, 'there is such a device')
+    const device = new Device(name, manner, this.ledger, new Chance(this.#devices.length))
     this.#devices.push(device)
     device.serverAt(this.server.mqttUrl)
     return device
