@@ -14,6 +14,11 @@ import type { World } from './world.ts'
 /** the measurepoint that devices report */
 export const READING = 'reading'
 
+/** A connection, and who has a session on it. */
+interface Carrier {
+  sessionOf(deviceId: number): number | null
+}
+
 /** One connection, as far as the rule about dead ones is concerned. */
 interface Heard {
   /** something arrived since the last command was written to it */
@@ -48,7 +53,7 @@ export class Checks {
   readonly #world: World
   readonly #ledger: Ledger
   readonly #history: History
-  readonly #heard = new Map<object, Heard>()
+  readonly #heard = new Map<Carrier, Heard>()
   readonly #waiters = new Map<string, Waiter>()
   readonly #cancelledBy = new Map<string, Call>()
   /** cancels whose answer nobody got: the process died, or a fault struck */
@@ -74,7 +79,7 @@ export class Checks {
   // --- as it happens ---------------------------------------------------------------------------------------------
 
   /** Something came from the device, on this connection. */
-  arrived(connection: object): void {
+  arrived(connection: Carrier): void {
     const heard = this.#heard.get(connection)
     if (heard === undefined) return
     heard.since = true
@@ -82,7 +87,7 @@ export class Checks {
   }
 
   /** The bytes of a PUBLISH leave: the moment that counts for every promise about publishing. */
-  publishing(connection: object, deviceId: number, downlink: Downlink, now: number): void {
+  publishing(connection: Carrier, deviceId: number, downlink: Downlink, now: number): void {
     const log = this.#ledger.log(deviceId)
     const { commandId: id, session } = downlink
     const entry = log.commands.get(id)
@@ -117,14 +122,14 @@ export class Checks {
   }
 
   /**
-   * A connection on which a command timed out, and nothing has come since, gets no more; of its own device nothing at all, of others on the same
-   * connection nothing that was decided after that.
+   * A connection on which a command timed out, and nothing has come since, gets no more: its device nothing at all, others on the same connection
+   * nothing that was decided after that. A device that was gone by then says nothing about the connection.
    */
-  #checkHeard(connection: object, deviceId: number, entry: Entry): void {
+  #checkHeard(connection: Carrier, deviceId: number, entry: Entry): void {
     const heard = this.#heard.get(connection) ?? { since: false, written: [] }
     for (const before of heard.written) {
-      const { state, settledIn, id } = before.entry
-      if (state !== State.timedOut) continue
+      const { state, settledIn, id, sentSession } = before.entry
+      if (state !== State.timedOut || connection.sessionOf(before.deviceId) !== sentSession) continue
       if (before.deviceId === deviceId || settledIn < (entry.sentIn?.commit ?? 0))
         this.#ledger.broken(15, deviceId, `${entry.id} is published on a connection silent since ${id} timed out`)
     }
@@ -132,7 +137,7 @@ export class Checks {
   }
 
   /** The process closes a connection: as silent only where nothing came since the last command. */
-  closing(connection: object, deviceId: number, reason: string): void {
+  closing(connection: Carrier, deviceId: number, reason: string): void {
     if (reason === 'silent after a command' && this.#heard.get(connection)?.since === true)
       this.#ledger.broken(15, deviceId, 'a connection on which something came is closed as silent')
   }

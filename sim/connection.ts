@@ -188,7 +188,7 @@ export class ServerConnection implements Carrier, End {
     this.#shows = connect.packet.clientId.includes('securemode=2')
     const members = new Members(this.#endpoint(), admitted, this)
     this.#members = members
-    const refusal = await members.connect(admitted.device, admitted.mode !== 'activation')
+    const refusal = await members.connect(admitted.device, admitted.mode !== 'activation', admitted.codec)
     if (refusal !== null) return this.#refuse(refusal.message)
     if (this.#phase === 'entering') this.#openUp(connect, admitted, members)
     else members.end('connection lost')
@@ -272,7 +272,8 @@ export class ServerConnection implements Carrier, End {
       },
     }
     const codecFailed = (_fields: object, message: string): void => world.count(message)
-    return { engine: watched, fleet, requests, codecs, codecFailed, clock, log }
+    const { limit, defer } = this.#process
+    return { engine: watched, fleet, requests, codecs, codecFailed, limit, defer, clock, log }
   }
 
   /** An answer that had to be decoded first. */
@@ -432,6 +433,7 @@ export class ServerConnection implements Carrier, End {
     this.#cancelWake()
     world.count(`close ${reason}`)
     world.note(this.deviceId, `server closes: ${reason}`)
+    if (this.line.underWay > 1) world.count('gateway goes with commands of several devices on their way')
     this.#members?.end(reason)
     this.line.closed(reason)
     this.#wire.close('server', !GENTLE.has(reason))
@@ -507,13 +509,13 @@ class WatchedLink implements Link {
 
   takenOver(): void {
     if (!this.#process.alive) return
-    this.#process.world.count('session takeover')
+    this.#process.world.count(this.#line.isOf(this.#deviceId) ? 'session takeover' : 'session takeover of a sub-device')
     this.#over('taken over', () => this.#link.takenOver())
   }
 
   evicted(why: 'disabled' | 'deleted'): void {
     if (!this.#process.alive) return
-    this.#process.world.count(`session evicted, ${why}`)
+    this.#process.world.count(`session evicted, ${why}${this.#line.isOf(this.#deviceId) ? '' : ', of a sub-device'}`)
     this.#over('kicked', () => this.#link.evicted(why))
   }
 

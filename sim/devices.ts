@@ -63,7 +63,8 @@ export class SimDevice implements Owner, Home {
 
   #actLater(): void {
     const { world } = this
-    const isIdle = world.calm && (this.staysAway || this.#unit.home !== this)
+    const { disabled, deleted } = this.#around.ledger.log(this.kin.id)
+    const isIdle = world.calm && (this.staysAway || this.#unit.home !== this || disabled || deleted)
     const mostMs = this.gateway === null ? ACT_MAX_MS : GATEWAY_ACT_MAX_MS
     world.after(world.random.int(1, isIdle ? AWAY_MAX_MS : mostMs), 'actor', () => {
       if (world.calm) this.#behave()

@@ -59,12 +59,12 @@ export function drawFaults(random: Random): Faults {
       'fleet edit': some(2),
       disable: some(0.5),
       delete: random.chance(0.3) ? 0.3 : 0,
-      move: some(1),
+      move: some(3),
     },
     stepBackMs: random.pick([0, 0, 5_000, 60_000, 3_600_000]),
     retentionMs: random.pick([7 * DAY_MS, 7 * DAY_MS, 60_000]),
     queueCap: random.pick([1, 3, 3, 8, 50]),
-    gateways: random.pick([0, 0, 1, 1, 2]),
+    gateways: random.pick([0, 0, 1, 2, 2]),
     reactivation: random.pick(['strict', 'lenient']),
   }
 }

@@ -9,6 +9,7 @@ import type { Home, Surroundings, Unit } from './units.ts'
 const OK = 200
 const NOT_THIS_GATEWAY = 740
 const LATE_MAX_MS = 8_000
+const WELCOME_MAX_MS = 2_000
 /** what all devices of a batch sign, as the vendor's SDKs do */
 const BATCH = { clientId: 'login.batch', timestamp: '1795383687.0505488' }
 
@@ -52,6 +53,16 @@ export class Gateway {
     if (logsIn === 'batch') this.#loginBatch(client, units, 'own')
     if (logsIn === 'each') for (const unit of units) this.#login(client, unit, 'own')
     if (logsIn === 'some') for (const unit of units) if (world.random.chance(0.5)) this.#login(client, unit, 'product')
+  }
+
+  /** A device has been wired to it, and is logged in a moment later. */
+  welcome(unit: Unit): void {
+    const { world } = this.#around
+    unit.home = this.#home
+    world.after(world.random.int(10, WELCOME_MAX_MS), 'actor', () => {
+      const client = this.#home.current
+      if (client !== null && unit.home === this.#home) this.#login(client, unit, 'own')
+    })
   }
 
   /** One of the things that it does by itself. */
@@ -159,7 +170,7 @@ export class Gateway {
     const others = [...units.values()].filter(({ kin }) => kin.isGateway && kin !== this.#home.kin)
     const other = others.length > 0 && world.random.chance(0.7) ? world.random.pick(others) : null
     client.ask(`${this.#topology}delete`, [unit.kin.keys], code => world.count(`topo/delete is answered ${code}`))
-    if (other !== null && this.#units.includes(unit)) unit.home = other.home
+    if (other !== null && this.#units.includes(unit)) other.home.gateway?.welcome(unit)
   }
 
   #takeIn(client: Client, unit: Unit): void {

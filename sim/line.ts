@@ -87,6 +87,17 @@ export class Line {
     this.#own = own
   }
 
+  /** It is the connection of this device, not of one behind it. */
+  isOf(deviceId: number): boolean {
+    return deviceId === this.#own
+  }
+
+  /** Devices here that have a command without an answer. */
+  get underWay(): number {
+    const { ledger } = this.#beside
+    return [...this.#lanes.keys()].filter(deviceId => ledger.inState(deviceId, State.sent).length > 0).length
+  }
+
   /** A command is with the session, and cannot leave yet. */
   get holds(): boolean {
     return this.#held.size > 0
@@ -161,7 +172,11 @@ export class Line {
       this.#broken(29, deviceId, `${downlink.commandId} is ${where} as its session ends, and is not given back`)
   }
 
-  /** Has it a session here, as far as the engine is concerned. */
+  /** The session that it has here, as far as the engine is concerned. */
+  sessionOf(deviceId: number): number | null {
+    return this.#sessions.get(deviceId) ?? null
+  }
+
   carries(deviceId: number): boolean {
     return this.#sessions.has(deviceId)
   }

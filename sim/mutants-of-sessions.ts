@@ -83,14 +83,14 @@ export const session = of('src/mqtt/session.ts', [
   },
   {
     name: 'filters-of-before-the-login-ignored',
-    find: '    for (const filter of this.#subscriptions.filters) coverage.add(filter)\n',
+    find: '    for (const filter of this.#subscriptions.of(member.keys)) coverage.add(filter)\n',
     replace: '',
     breaks: 'a sub-device whose topics are subscribed waits for the quiet time at each login',
   },
   {
     name: 'hold-ignores-the-window',
-    find: 'while (this.#unacked.size < this.#window) {',
-    replace: 'while (this.#unacked.size < 1_000) {',
+    find: 'held && this.#window.hasRoom(held.payload.length)',
+    replace: 'held',
     breaks: 'a client gets more than its Receive Maximum, and must close the connection',
   },
   {
@@ -220,7 +220,7 @@ export const members = of('src/mqtt/members.ts', [
   },
   {
     name: 'member-not-entered',
-    find: 'if (session !== null) this.#carrier.carryOut(session.enter(outcome.member, this.#endpoint.clock.now()))',
+    find: 'if (session !== null) this.#carrier.carryOut(session.enter(member, this.#endpoint.clock.now()))',
     replace: '',
     breaks: 'a sub-device logs in and gets nothing',
   },

@@ -82,7 +82,7 @@ export class Operator {
     if (from === undefined || to.length === 0 || host.current === null) return
     const other = random.pick(to)
     const unit = units.get(kin.id)
-    if (unit !== undefined) unit.home = other.home
+    if (unit !== undefined) other.home.gateway?.welcome(unit)
     const move = { assetId: kin.assetId, from: host.kin(from)?.assetId ?? null, to: other.kin.assetId }
     void host.store
       .moveDevices([move])

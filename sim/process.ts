@@ -7,6 +7,7 @@ import { Ids } from '../src/core/ids.ts'
 import { Engine, type Log } from '../src/engine.ts'
 import { Fleet } from '../src/fleet/fleet.ts'
 import type { Batch, DeviceMove, Store } from '../src/store/store.ts'
+import { LoginLimit } from '../src/uplink/login-limit.ts'
 import { Requests } from '../src/uplink/requests.ts'
 import { Saver } from '../src/uplink/saver.ts'
 import type { DeviceKeys, Notice } from '../src/uplink/topics.ts'
@@ -83,6 +84,8 @@ export class Incarnation implements Gated, Beside {
   readonly engine: Engine
   readonly fleet: Fleet
   readonly requests: Requests
+  readonly limit = new LoginLimit()
+  readonly defer = (run: () => void): void => this.#defer(run)
   readonly codecs: SimCodecs
   /** for what devices do wrong, which is no fault of the process */
   readonly deviceLog: Log
@@ -113,7 +116,7 @@ export class Incarnation implements Gated, Beside {
     const bug = (fields: object, message: string): void => this.unexpected(Reflect.get(fields, 'err'), message)
     const quiet = (): void => undefined
     const log = { info: quiet, warn: bug, error: bug }
-    const defer = (run: () => void): void => this.#defer(run)
+    const { defer } = this
     this.engine = new Engine({
       store: this.store,
       clock: this.clock,

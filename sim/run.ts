@@ -246,8 +246,10 @@ function strike(sim: Sim, what: Strike): void {
     case 'delete':
       operator.delete(random.pick(host.family))
       break
-    case 'move':
-      operator.move(random.pick(host.family))
+    case 'move': {
+      const behind = host.family.filter(({ id }) => host.topology.has(id))
+      if (behind.length > 0) operator.move(random.pick(behind))
+    }
   }
 }
 

@@ -26,6 +26,7 @@ export interface Home {
   readonly kin: Kin
   /** the newest connection that is up */
   readonly current: Client | null
+  readonly gateway: { welcome(unit: Unit): void } | null
 }
 
 type Answer =

@@ -2,7 +2,7 @@
 // HTTP and the real mqtt client, a gateway's sub-device included.
 
 import { createHash } from 'node:crypto'
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gunzipSync, gzipSync } from 'node:zlib'
@@ -153,6 +153,24 @@ describe('a product with a format of its own', () => {
     pump.publish(`${S}/down_raw_reply`, answerTo(read(await next()).id, 200), { qos: 1 })
     expect((await answer).code).toBe(0)
     expect(await broken).toMatchObject({ code: 11810, data: { state: 6 } })
+  })
+
+  it('lends its codec to nobody else', async () => {
+    writeFileSync(
+      join(folder, 'spy.mjs'),
+      `import { writeFileSync } from 'node:fs'
+export const decode = bytes => { writeFileSync(${JSON.stringify(join(folder, 'called'))}, bytes); return {} }
+export const encode = decode
+`,
+    )
+    const gateway = await come('g1', 'gwPk')
+    for (const topic of [
+      '/sys/spy/nobody/thing/model/up_raw',
+      '/sys/custom/custom1/thing/model/up_raw',
+      `/sys/gwPk/g1/thing/model/up_raw`,
+    ])
+      await gateway.publishAsync(topic, 'bytes', { qos: 1 })
+    expect(existsSync(join(folder, 'called'))).toBe(false)
   })
 
   it('behind a gateway has them over its connection', async () => {

@@ -139,6 +139,31 @@ describe('a login batch', () => {
   })
 })
 
+describe('a gateway that guesses', () => {
+  it('is not listened to for a while, for that device alone', async () => {
+    const g1 = await gateway()
+    const wrong = []
+    for (let i = 0; i < 12; i++) wrong.push((await g1.login('s12', { secret: `guess ${i}` })).code)
+    expect(new Set(wrong)).toEqual(new Set([742]))
+    const right = await g1.login('s12')
+    expect(right).toMatchObject({ code: 742, message: expect.stringContaining('wait') })
+    expect((await g1.login('s13')).code).toBe(200)
+    // By batch it is no faster.
+    const batch = await g1.loginBatch(['s12', 's14'])
+    expect(batch.data).toMatchObject({
+      loginedSubDevices: [{ deviceKey: 's14' }],
+      failedSubDevices: [{ deviceKey: 's12' }],
+    })
+  })
+
+  it('does not fill the answer to a batch with reasons', async () => {
+    const g1 = await gateway()
+    const answer = await g1.loginBatch(Array.from({ length: 900 }, (_, i) => `nobody${i}`))
+    expect(answer.data.failedSubDevices).toHaveLength(900)
+    expect(answer.message).toMatch(/ and 800 more$/)
+  })
+})
+
 describe('logging out', () => {
   it('is 200 for whoever is not here as well, and echoes the keys', async () => {
     const g1 = await gateway()

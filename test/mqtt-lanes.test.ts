@@ -186,6 +186,18 @@ describe('the window of a gateway', () => {
     expect(publishes(session.receive(puback(sent[1]), NOW + 2))[0]?.topic).toContain('/s41/')
   })
 
+  it('has an end in bytes as well, and one command may go out however large it is', () => {
+    const session = gateway(10)
+    const large = (n: number) => command(n, { inputJson: JSON.stringify('x'.repeat(60_000)) })
+    const sent = [2, 3, 4, 5].map(id => publishes(session.publish(id, large(id), NOW)))
+    expect(sent.map(each => each.length)).toEqual([1, 1, 0, 0])
+    expect(session.presence(6).ready).toBe(false)
+    expect(publishes(session.receive(puback(sent[0]![0]), NOW + 1))).toHaveLength(1)
+    const huge = open({ kind: 'device' })
+    huge.tick(T + READY_AFTER)
+    expect(publishes(huge.publish(GATEWAY, command(1, { inputJson: `"${'x'.repeat(200_000)}"` }), NOW))).toHaveLength(1)
+  })
+
   it('that is full makes nobody ready; who was turned away is told when there is room, and nobody else', () => {
     const { session, sent } = full()
     expect(session.presence(39).ready).toBe(false)

@@ -1,10 +1,12 @@
 // Real sockets against a real engine and fleet: order, presence and bytes. Rules of time run on a clock that the test moves.
 
+import { createHash } from 'node:crypto'
 import type { IPublishPacket, Packet } from 'mqtt-packet'
 import { afterEach, describe, expect, it } from 'vitest'
 import { Kind, State } from '../src/core/command.ts'
 import { errors } from '../src/core/errors.ts'
 import {
+  CHANNELS_MAX_PER_PRODUCT,
   CONNECT_WAIT_MS,
   CONNECTIONS_SPARE,
   FILTERS_PER_PACKET_MAX,
@@ -499,6 +501,68 @@ describe('what ends a connection', () => {
     await rig.engine.disable(deviceId, 'app')
     expect(rig.count('kicked')).toBe(1)
     expect(rig.engine.isOnline(deviceId)).toBe(false)
+  })
+})
+
+describe('a device that asks without a pause', () => {
+  it('has one answer in a turn of the loop, and others have theirs in between', async () => {
+    const rig = await start()
+    const [busy, other] = [await rig.rawDevice('d1'), await rig.rawDevice('d2')]
+    busy.send(
+      ...Array.from({ length: 60 }, (_, i) => publishPacket(own('d1', 'thing/tag/query'), { id: `${i}` }, i + 1)),
+    )
+    await busy.next('puback')
+    other.send(ping)
+    await other.next('pingresp')
+    expect(busy.heard.filter(({ cmd }) => cmd === 'publish').length).toBeLessThan(55)
+  })
+
+  it('waits where it does not read what it asked for, and is closed by nothing but its silence', async () => {
+    const rig = await start()
+    const tags = Array.from({ length: 100 }, (_, i) => ({ tagKey: `t${i}`, tagValue: 'v'.repeat(1_000) }))
+    const device = await rig.rawDevice('d1')
+    device.send(publishPacket(own('d1', 'thing/tag/update'), { id: '1', params: tags }, 1))
+    await device.next('puback')
+    await device.next('publish')
+    device.socket.pause()
+    const asked = 60
+    device.send(
+      ...Array.from({ length: asked }, (_, i) =>
+        publishPacket(own('d1', 'thing/tag/query'), { id: `${i}`, params: {} }, i + 2),
+      ),
+    )
+    for (let turns = 0; turns < 200; turns += 1) await turn()
+    device.socket.resume()
+    const ids = new Set<string>()
+    while (ids.size < asked) {
+      const packet = await device.nextOf('puback', 'publish')
+      if (packet.cmd === 'publish') ids.add(JSON.parse(String(packet.payload)).id)
+    }
+    expect(rig.count('slow reader')).toBe(0)
+  })
+})
+
+describe('channels', () => {
+  it('have a bound for each product, and leave room for devices', async () => {
+    const rig = await start()
+    const channel = async () => {
+      const device = await rig.raw()
+      const content = `clientId${PRODUCT}deviceKey%channel%productKey${PRODUCT}timestamp1ps`
+      device.send(
+        connectPacket('d1', {
+          clientId: `${PRODUCT}|securemode=4,signmethod=sha256,timestamp=1|`,
+          username: `%channel%&${PRODUCT}`,
+          password: Buffer.from(createHash('sha256').update(content).digest('hex')),
+        }),
+      )
+      return { device, ...(await device.next('connack')) }
+    }
+    const first = await channel()
+    for (let i = 1; i < CHANNELS_MAX_PER_PRODUCT; i++) expect((await channel()).returnCode).toBe(0)
+    expect((await channel()).returnCode).toBe(3)
+    await first.device.end()
+    await rig.rawDevice('d1')
+    while ((await channel()).returnCode !== 0) await turn()
   })
 })
 

@@ -160,6 +160,8 @@ export const READY_AT_LATEST_MS = 10_000
 export const ACTIVATION_AFTER_MS = 80
 /** unacknowledged publishes per connection, or fewer where the client's Receive Maximum says so */
 export const INFLIGHT_MAX = 32
+/** bytes of them: what is written must fit the socket's buffer twice, or a gateway that reads as fast as it can would be taken for one that does not. One may be larger */
+export const UNACKED_MAX_BYTES = 131_072
 /** uplink packets of one connection not yet committed; above it the socket is not read */
 export const UPLINK_PENDING_MAX = 64
 /** bytes waiting in one socket's write buffer; a reader slower than this is closed */
@@ -181,6 +183,8 @@ export const GATEWAY_SUBSCRIPTIONS_MAX_CHARS = 262_144
 export const FILTERS_PER_PACKET_MAX = 256
 /** open device connections; each holds about 30 kB */
 export const CONNECTIONS_MAX = 50_000
+/** channels of one product: an integration has a few; whoever knows a product's secret must not fill the server with them */
+export const CHANNELS_MAX_PER_PRODUCT = 64
 /** connections beyond that which are heard out, so that a client learns that the server is full rather than broken; more are dropped at once */
 export const CONNECTIONS_SPARE = 1_000
 /** ms before a refused login is told so: a client that tries again without a pause gets four attempts a second */

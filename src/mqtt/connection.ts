@@ -14,6 +14,7 @@ import {
   ODDITIES_LOGGED,
   PACKET_MAX_BYTES,
   REFUSED_LOGIN_DELAY_MS,
+  TOPIC_MAX_CHARS,
   TURN_MAX_MS,
   TURN_MAX_PACKETS,
   WRITE_BUFFER_MAX_BYTES,
@@ -81,17 +82,22 @@ export interface Endpoint {
   readonly clock: Clock & Timers
   readonly log: MqttLog
   readonly readyAfterMs: number
+  /** Runs it in the next turn of the loop: setImmediate. */
+  defer(run: () => void): void
   count(event: MqttEvent): void
-  /** no device is let in any more, except one that has a connection and comes again */
-  isFullFor(deviceId: number): boolean
+  /**
+   * No connection is let in any more, except of a device that has one and comes again. `deviceId` null: a channel, of which each product has its bound
+   * besides.
+   */
+  isFullFor(deviceId: number | null, productKey: string): boolean
   /** A login is refused: counted, and logged within bounds. */
   refused(refusal: Refusal): void
   /** A codec could not do what was asked: logged within bounds. */
   codecFailed(fields: object, message: string): void
-  /** it has become this device's connection */
-  opened(connection: Connection, deviceId: number): void
-  /** it is no device's connection any more; the socket may live on for a moment */
-  closed(connection: Connection, deviceId: number): void
+  /** it has become this device's connection, or a channel */
+  opened(connection: Connection, deviceId: number | null, productKey: string): void
+  /** it is no device's connection any more, and no channel; the socket may live on for a moment */
+  closed(connection: Connection, deviceId: number | null, productKey: string): void
   /** nothing is left of it */
   gone(connection: Connection): void
 }
@@ -205,7 +211,7 @@ export class Connection implements Carrier {
   }
 
   odd(kind: Oddity, topic: string): void {
-    if (this.#phase.name === 'open') this.#odd(this.#phase, { kind, topic })
+    if (this.#phase.name === 'open') this.#odd(this.#phase, { kind, topic: topic.slice(0, TOPIC_MAX_CHARS) })
   }
 
   end(reason: CloseReason, code: number): void {
@@ -315,12 +321,13 @@ export class Connection implements Carrier {
     }
     limit.admitted(this.#remote, keys)
     const { device } = admitted
-    if (device !== null && this.#endpoint.isFullFor(device.id))
-      return this.#refuse(connect, 'full', 'as many devices are connected as may be')
+    if (this.#endpoint.isFullFor(device?.id ?? null, admitted.productKey))
+      return this.#refuse(connect, 'full', 'as many devices, or channels of this product, are connected as may be')
     if (this.#phase.name !== 'entering') return
     const members = new Members(this.#endpoint, admitted, this)
     this.#members = members
-    const refusal = device === null ? null : await members.connect(device, admitted.mode !== 'activation')
+    const refusal =
+      device === null ? null : await members.connect(device, admitted.mode !== 'activation', admitted.codec)
     if (refusal !== null) {
       const isOurs = refusal.code === errors.unavailable.code || refusal.code === errors.internal.code
       return this.#refuse(connect, isOurs ? 'unavailable' : 'notAuthorized', refusal.message)
@@ -340,7 +347,7 @@ export class Connection implements Carrier {
     this.#phase = open
     this.#framer.maxBytes = PACKET_MAX_BYTES
     this.#endpoint.count('login')
-    if (device !== null) this.#endpoint.opened(this, device.id)
+    this.#endpoint.opened(this, open.deviceId, admitted.productKey)
     const { keys, version, kind } = terms
     this.#endpoint.log.debug({ deviceId: open.deviceId, ...keys, version, kind, remote: this.#remote }, 'connected')
     this.#send(open, welcome(connect))
@@ -426,8 +433,23 @@ export class Connection implements Carrier {
       const answer = await open.members.answer(request)
       this.#requests.shift()
       this.#done(open, request.uplink, answer)
+      // A store that answers at once would else hold the loop for as long as there is something to answer.
+      await new Promise<void>(resolve => this.#endpoint.defer(resolve))
+      await this.#read()
     }
     this.#requests.length = 0
+  }
+
+  /** Resolves when the client has read most of what it was told, or is gone: whoever asks faster than it reads waits. */
+  async #read(): Promise<void> {
+    while (this.#phase.name === 'open' && this.#socket.writableLength > WRITE_BUFFER_MAX_BYTES / 2)
+      await new Promise<void>(resolve => {
+        const go = () => {
+          this.#socket.off('drain', go).off('close', go)
+          resolve()
+        }
+        this.#socket.on('drain', go).on('close', go)
+      })
   }
 
   #done(open: Open, uplink: number, answer: Buffer | null): void {
@@ -513,7 +535,7 @@ export class Connection implements Carrier {
     // What was handed over is on its way, even when the socket is closed in the same turn.
     this.#flush()
     members.end(reason)
-    if (deviceId !== null) this.#endpoint.closed(this, deviceId)
+    this.#endpoint.closed(this, deviceId, terms.keys.productKey)
     this.#endpoint.count(reason)
     this.#endpoint.log.debug({ deviceId, reason, detail, oddities: this.#oddities }, 'device disconnected')
     const last = terms.version === 5 && code !== null ? encode({ cmd: 'disconnect', reasonCode: code }, 5) : NOTHING

@@ -3,7 +3,7 @@
 
 import { isKey } from '../core/command.ts'
 import { SUBSCRIPTIONS_MAX, TOPIC_MAX_CHARS } from '../core/limits.ts'
-import { type DeviceKeys, servicesPrefix, setTopic } from '../uplink/topics.ts'
+import { type DeviceKeys, nameOf, servicesPrefix, setTopic } from '../uplink/topics.ts'
 
 /** A topic that a PUBLISH may name: not empty, no wildcard [MQTT-3.3.2-2], no character that the standard forbids [MQTT-1.5.3-2]. */
 export const isTopicName = (topic: string): boolean => topic !== '' && !/[+#]/.test(topic) && isCleanText(topic)
@@ -74,7 +74,9 @@ export class Coverage {
 
 /** What one session subscribed to, and the topics that it asked not to hear: the only ones on which an answer is held back. Both within bounds. */
 export class Subscriptions {
-  readonly #filters = new Set<string>()
+  /** by the device that they are for, so that a device that comes in late is offered its own only */
+  readonly #filters = new Map<string, Set<string>>()
+  #size = 0
   readonly #unheard = new Set<string>()
   /** characters of both */
   #chars = 0
@@ -84,39 +86,41 @@ export class Subscriptions {
     this.#maxChars = maxChars
   }
 
-  get filters(): Iterable<string> {
-    return this.#filters
+  of(keys: DeviceKeys): Iterable<string> {
+    return this.#filters.get(nameOf(keys)) ?? []
   }
 
   isUnheard(topic: string): boolean {
     return this.#unheard.has(topic)
   }
 
-  /** False where it would be more than a session may hold. */
-  subscribe(filter: string): boolean {
-    this.#letGo(this.#unheard, filter)
-    return this.#hold(this.#filters, filter)
-  }
-
-  /** Whether it was subscribed to. */
-  unsubscribe(filter: string, isUnheard: boolean): boolean {
-    const had = this.#letGo(this.#filters, filter)
-    if (isUnheard) this.#hold(this.#unheard, filter)
-    return had
-  }
-
-  #hold(held: Set<string>, filter: string): boolean {
-    if (held.has(filter)) return true
-    if (held.size >= SUBSCRIPTIONS_MAX || this.#chars + filter.length > this.#maxChars) return false
-    held.add(filter)
+  /** `keys` are those that the filter writes out. False where it would be more than a session may hold. */
+  subscribe(filter: string, keys: DeviceKeys): boolean {
+    if (this.#unheard.delete(filter)) this.#chars -= filter.length
+    const own = this.#filters.get(nameOf(keys)) ?? new Set()
+    if (own.has(filter)) return true
+    if (this.#size >= SUBSCRIPTIONS_MAX || !this.#hasRoom(filter)) return false
+    this.#filters.set(nameOf(keys), own.add(filter))
+    this.#size += 1
     this.#chars += filter.length
     return true
   }
 
-  /** Whether it was among them. */
-  #letGo(held: Set<string>, filter: string): boolean {
-    const was = held.delete(filter)
-    if (was) this.#chars -= filter.length
-    return was
+  /** Whether it was subscribed to. `keys` null: it is none that could have been; otherwise it is remembered as not to be heard, if there is room. */
+  unsubscribe(filter: string, keys: DeviceKeys | null): boolean {
+    if (keys === null) return false
+    const own = this.#filters.get(nameOf(keys))
+    const had = own?.delete(filter) ?? false
+    if (own?.size === 0) this.#filters.delete(nameOf(keys))
+    if (had) this.#size -= 1
+    if (had) this.#chars -= filter.length
+    if (this.#unheard.has(filter) || this.#unheard.size >= SUBSCRIPTIONS_MAX || !this.#hasRoom(filter)) return had
+    this.#unheard.add(filter)
+    this.#chars += filter.length
+    return had
+  }
+
+  #hasRoom(filter: string): boolean {
+    return this.#chars + filter.length <= this.#maxChars
   }
 }

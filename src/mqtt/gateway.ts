@@ -110,3 +110,28 @@ export function readBatch(params: unknown): readonly (SubLogin | null)[] | null 
   if (subDevices.length === 0 || subDevices.length > SUBDEVICES_ONLINE_MAX) return null
   return subDevices.map(item => readSubLogin(item, { clientId, timestamp, signMethod }))
 }
+
+/** The directory, for the length of one batch: what its items have in common is read once. Devices are looked up each time. */
+export function remembering(directory: DeviceDirectory): DeviceDirectory {
+  const once = <T>(read: (productKey: string) => Promise<T>) => {
+    const known = new Map<string, Promise<T>>()
+    return (productKey: string): Promise<T> => {
+      const found = known.get(productKey) ?? read(productKey)
+      known.set(productKey, found)
+      return found
+    }
+  }
+  const models = new Map<string, ReturnType<DeviceDirectory['model']>>()
+  return {
+    deviceByKeys: (productKey, deviceKey) => directory.deviceByKeys(productKey, deviceKey),
+    deviceSecret: device => directory.deviceSecret(device),
+    subDevices: gateway => directory.subDevices(gateway),
+    product: once(productKey => directory.product(productKey)),
+    productSecret: once(productKey => directory.productSecret(productKey)),
+    model: device => {
+      const found = models.get(device.productKey) ?? directory.model(device)
+      models.set(device.productKey, found)
+      return found
+    },
+  }
+}

@@ -5,7 +5,7 @@ import { constants } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer, type PeerCertificate, type TLSSocket } from 'node:tls'
-import { CONNECT_WAIT_MS, CONNECTIONS_MAX, CONNECTIONS_SPARE } from '../core/limits.ts'
+import { CHANNELS_MAX_PER_PRODUCT, CONNECT_WAIT_MS, CONNECTIONS_MAX, CONNECTIONS_SPARE } from '../core/limits.ts'
 import { Sparing } from '../uplink/sparing.ts'
 import type { DeviceKeys, Notice } from '../uplink/topics.ts'
 import type { ClientCertificate } from './connect.ts'
@@ -46,6 +46,9 @@ export class MqttListener {
   readonly #sockets = new Set<Socket>()
   readonly #connections = new Set<Connection>()
   readonly #devices = new Map<number, Connection>()
+  /** by productKey */
+  readonly #channels = new Map<string, number>()
+  #channelCount = 0
   #stopping = false
   readonly #refusedLogins: Sparing
   readonly #failedHandshakes: Sparing
@@ -59,15 +62,24 @@ export class MqttListener {
     this.#failedCodecs = new Sparing(clock, log)
     this.#endpoint = {
       ...options,
-      isFullFor: deviceId => this.#devices.size >= connectionsMax && !this.#devices.has(deviceId),
+      defer: run => void setImmediate(run),
+      isFullFor: (deviceId, productKey) => {
+        if (deviceId !== null && this.#devices.has(deviceId)) return false
+        if (deviceId === null && (this.#channels.get(productKey) ?? 0) >= CHANNELS_MAX_PER_PRODUCT) return true
+        return this.#devices.size + this.#channelCount >= connectionsMax
+      },
       refused: refusal => {
         count('refused login')
         this.#refusedLogins.warn(refusal, 'login refused')
       },
       codecFailed: (fields, message) => this.#failedCodecs.warn(fields, message),
-      opened: (connection, deviceId) => void this.#devices.set(deviceId, connection),
-      closed: (connection, deviceId) => {
-        if (this.#devices.get(deviceId) === connection) this.#devices.delete(deviceId)
+      opened: (connection, deviceId, productKey) => {
+        if (deviceId === null) this.#countChannel(productKey, 1)
+        else this.#devices.set(deviceId, connection)
+      },
+      closed: (connection, deviceId, productKey) => {
+        if (deviceId === null) this.#countChannel(productKey, -1)
+        else if (this.#devices.get(deviceId) === connection) this.#devices.delete(deviceId)
       },
       gone: connection => void this.#connections.delete(connection),
     }
@@ -131,6 +143,13 @@ export class MqttListener {
   /** For metrics: sockets open, and devices that are logged in. */
   gauges(): { readonly sockets: number; readonly devices: number } {
     return { sockets: this.#sockets.size, devices: this.#devices.size }
+  }
+
+  #countChannel(productKey: string, by: 1 | -1): void {
+    this.#channelCount += by
+    const count = (this.#channels.get(productKey) ?? 0) + by
+    if (count === 0) this.#channels.delete(productKey)
+    else this.#channels.set(productKey, count)
   }
 
   #register(socket: Socket): void {

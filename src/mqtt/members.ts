@@ -14,9 +14,18 @@ import { codes } from '../uplink/codes.ts'
 import { answerJson, answerTo, readReply, readRequest } from '../uplink/payload.ts'
 import { type DeviceKeys, isSame, UP_RAW } from '../uplink/topics.ts'
 import { unpack } from './compression.ts'
-import type { Admitted } from './connect.ts'
+import type { Admitted, DeviceDirectory } from './connect.ts'
 import type { Endpoint } from './connection.ts'
-import { admitSub, isRefused, readBatch, readSubLogin, type SubAdmitted, type SubRefusal } from './gateway.ts'
+import {
+  admitSub,
+  isRefused,
+  readBatch,
+  readSubLogin,
+  remembering,
+  type SubAdmitted,
+  type SubLogin,
+  type SubRefusal,
+} from './gateway.ts'
 import type { Session } from './session.ts'
 import { type CloseReason, type Oddity, reasonCode, type SessionRequest, type Step } from './step.ts'
 
@@ -32,7 +41,10 @@ export interface Carrier {
 }
 
 /** What members need of the endpoint. */
-export type MembersEndpoint = Pick<Endpoint, 'engine' | 'fleet' | 'requests' | 'codecs' | 'codecFailed'> & {
+export type MembersEndpoint = Pick<
+  Endpoint,
+  'engine' | 'fleet' | 'requests' | 'codecs' | 'codecFailed' | 'limit' | 'defer'
+> & {
   readonly clock: Clock
   readonly log: Log
 }
@@ -42,6 +54,8 @@ interface Here {
   readonly device: Device
   readonly link: MemberLink
   readonly session: number
+  /** its product has a format of its own */
+  readonly raw: boolean
 }
 
 export class Members implements Asker {
@@ -52,6 +66,8 @@ export class Members implements Asker {
   readonly #carrier: Carrier
   readonly #here = new Map<number, Here>()
   readonly #farewells = new Set<Promise<unknown>>()
+  /** sub-devices whose login is being made durable */
+  #entering = 0
   #isOver = false
 
   constructor(endpoint: MembersEndpoint, admitted: Admitted, carrier: Carrier) {
@@ -63,7 +79,7 @@ export class Members implements Asker {
   }
 
   /** Tells the engine that this device is here. Null where that is on record; otherwise why it may not be. */
-  async connect(device: Device, activates: boolean): Promise<Refusal | null> {
+  async connect(device: Device, activates: boolean, raw: boolean): Promise<Refusal | null> {
     // A login that outlived its connection must not take the device from a newer one.
     if (this.#isOver) return refuse(errors.denied, 'the connection is over')
     const link = new MemberLink(this, device.id)
@@ -71,7 +87,7 @@ export class Members implements Asker {
     if (!answer.ok) return answer
     // While that was made durable, somebody else may have become this device, or it may have been disabled.
     if (link.isOver) return refuse(errors.denied, 'the device logged in elsewhere, or was disabled, in the same moment')
-    this.#here.set(device.id, { device, link, session: answer.session })
+    this.#here.set(device.id, { device, link, session: answer.session, raw })
     if (this.#isOver) this.#leave(device.id, 'connection lost')
     return null
   }
@@ -128,7 +144,11 @@ export class Members implements Asker {
   // --- who asks ------------------------------------------------------------------------------------------------
 
   speaker(keys: DeviceKeys): Device | null {
-    for (const { device } of this.#here.values()) if (isSame(device, keys)) return device
+    return this.#hereByKeys(keys)?.device ?? null
+  }
+
+  #hereByKeys(keys: DeviceKeys): Here | null {
+    for (const here of this.#here.values()) if (isSame(here.device, keys)) return here
     return null
   }
 
@@ -184,6 +204,11 @@ export class Members implements Asker {
 
   /** What comes up in the product's own format says by its method what it is; its answer goes back in that format as well. */
   async #rawRequest({ keys, payload }: SessionRequest): Promise<Buffer | null> {
+    // Nobody else's codec is troubled, and a payload that nobody can read has no id to answer to.
+    if (this.#hereByKeys(keys)?.raw !== true) {
+      this.#carrier.odd('foreign topic', UP_RAW)
+      return null
+    }
     const decoded = await this.#decode(keys, payload)
     const path = pathOf(isObject(decoded) ? decoded.method : undefined)
     if (path === null) {
@@ -229,7 +254,7 @@ export class Members implements Asker {
   async #login(params: unknown, tell: Tell): Promise<Answer> {
     const login = readSubLogin(params)
     if (login === null) return tell(codes.badFormat.code, {}, 'productKey, deviceKey, timestamp and sign are needed')
-    const outcome = await this.#admit(login)
+    const outcome = await this.#admit(login, this.#endpoint.fleet)
     if (isRefused(outcome)) return tell(outcome.code, {}, outcome.message)
     return tell(codes.ok.code, loggedIn(outcome))
   }
@@ -243,10 +268,14 @@ export class Members implements Asker {
         { loginedSubDevices: [], failedSubDevices: [] },
         `subDevices must be a list of 1 to ${SUBDEVICES_ONLINE_MAX}`,
       )
-    const none: SubRefusal = { code: codes.badFormat.code, message: 'productKey, deviceKey or sign is missing' }
-    const outcomes = await Promise.all(
-      logins.map(async login => ({ login, outcome: login === null ? none : await this.#admit(login) })),
-    )
+    const directory = remembering(this.#endpoint.fleet)
+    const outcomes: { readonly login: SubLogin | null; readonly outcome: SubAdmitted | SubRefusal }[] = []
+    for (let from = 0; from < logins.length; from += LOGINS_AT_ONCE) {
+      const some = logins.slice(from, from + LOGINS_AT_ONCE)
+      outcomes.push(...(await Promise.all(some.map(login => this.#admitOne(login, directory)))))
+      // Others have their turn: each of these is a look at the store and a digest.
+      await new Promise<void>(resolve => this.#endpoint.defer(resolve))
+    }
     const loginedSubDevices = outcomes.flatMap(({ outcome }) => (isRefused(outcome) ? [] : [loggedIn(outcome)]))
     const failed = outcomes.flatMap(({ login, outcome }) => (isRefused(outcome) ? [{ login, outcome }] : []))
     const failedSubDevices = failed.map(({ login }) => keysOf(login))
@@ -256,22 +285,56 @@ export class Members implements Asker {
       const { productKey, deviceKey } = keysOf(login)
       return `${productKey}&${deviceKey} has error: ${outcome.code} ${outcome.message};`
     })
-    return tell(codes.deviceDisabled.code, data, why.join(' '))
+    const more = why.length > REASONS_TOLD ? ` and ${why.length - REASONS_TOLD} more` : ''
+    return tell(codes.deviceDisabled.code, data, why.slice(0, REASONS_TOLD).join(' ') + more)
+  }
+
+  /** One of a batch: what goes wrong with it is told of it alone. */
+  async #admitOne(login: SubLogin | null, directory: DeviceDirectory) {
+    if (login === null) {
+      const message = 'productKey, deviceKey or sign is missing'
+      return { login, outcome: { code: codes.badFormat.code, message } }
+    }
+    try {
+      return { login, outcome: await this.#admit(login, directory) }
+    } catch (error) {
+      const { productKey, deviceKey } = login
+      this.#endpoint.log.error({ err: error, productKey, deviceKey }, 'the login of a sub-device failed')
+      return { login, outcome: { code: codes.internal.code, message: 'the server failed, try again later' } }
+    }
   }
 
   /** Lets a sub-device in, or says why not. One that is here already is here: its SDK may only have lost the answer. */
-  async #admit(login: NonNullable<ReturnType<typeof readSubLogin>>): Promise<SubAdmitted | SubRefusal> {
+  async #admit(login: SubLogin, directory: DeviceDirectory): Promise<SubAdmitted | SubRefusal> {
     const gateway = this.device
     if (gateway === null) return { code: codes.notAGateway.code, message: 'a channel has no sub-devices' }
-    const outcome = await admitSub(login, gateway, this.#endpoint.fleet)
-    if (isRefused(outcome) || this.#here.has(outcome.device.id)) return outcome
-    if (this.#here.size > SUBDEVICES_ONLINE_MAX)
+    // A gateway must not find out secrets any faster than a device can.
+    const { limit, clock } = this.#endpoint
+    const source = `gateway:${gateway.assetId}`
+    if (!limit.allows(source, login, clock.now()))
+      return { code: codes.badSign.code, message: 'too many signs were wrong: wait before the next one' }
+    const outcome = await admitSub(login, gateway, directory)
+    if (isRefused(outcome)) {
+      if (outcome.code === codes.badSign.code) limit.refused(source, login, clock.now())
+      return outcome
+    }
+    limit.admitted(source, login)
+    if (this.#here.has(outcome.device.id)) return outcome
+    return (await this.#letIn(outcome)) ?? outcome
+  }
+
+  async #letIn({ device, member }: SubAdmitted): Promise<SubRefusal | null> {
+    // Those of a batch come in side by side, and are counted before they are here.
+    if (this.#here.size + this.#entering > SUBDEVICES_ONLINE_MAX)
       return { code: codes.internal.code, message: `at most ${SUBDEVICES_ONLINE_MAX} may be logged in over a gateway` }
-    const refusal = await this.connect(outcome.device, true)
+    this.#entering += 1
+    const refusal = await this.connect(device, true, member.raw).finally(() => {
+      this.#entering -= 1
+    })
     if (refusal !== null) return { code: codes.deviceDisabled.code, message: refusal.message }
     const session = this.#carrier.session()
-    if (session !== null) this.#carrier.carryOut(session.enter(outcome.member, this.#endpoint.clock.now()))
-    return outcome
+    if (session !== null) this.#carrier.carryOut(session.enter(member, this.#endpoint.clock.now()))
+    return null
   }
 
   /** 200 also for a device that is not here, or does not exist: it is not logged in afterwards, and that was asked for. */
@@ -286,6 +349,11 @@ export class Members implements Asker {
     return tell(codes.ok.code, { productKey, deviceKey })
   }
 }
+
+/** logins of one batch that are looked up side by side, in one turn of the loop */
+const LOGINS_AT_ONCE = 32
+/** reasons in the answer to a batch; SDKs look at the lists */
+const REASONS_TOLD = 100
 
 type Tell = (code: number, data: object, message?: string) => Answer
 

@@ -8,7 +8,6 @@ import type { Downlink } from '../core/command.ts'
 import {
   ACTIVATION_AFTER_MS,
   GATEWAY_SUBSCRIPTIONS_MAX_CHARS,
-  INFLIGHT_MAX,
   READY_AT_LATEST_MS,
   SUBSCRIPTIONS_MAX_CHARS,
   SUSPECT_CLOSE_MIN_MS,
@@ -26,6 +25,7 @@ import {
   isSame,
   methodOf,
   type Notice,
+  nameOf,
   noticeTopic,
   rawCommandTopic,
   readTopic,
@@ -46,6 +46,7 @@ import {
   type Step,
   type ToEncode,
 } from './step.ts'
+import { Window } from './window.ts'
 
 /** An uplink packet whose PUBACK, and answer if any, wait for the commit of what it carried and for those before it [MQTT-4.6.0-2]. */
 interface Pending {
@@ -82,11 +83,10 @@ interface Held {
 const SUBACK_FAILURE = 0x80
 const subackCode = { invalid: 0x8f, notAuthorized: 0x87, shared: 0x9e, tooMany: 0x97 } as const
 const NO_SUBSCRIPTION = 0x11
-const PACKET_ID_MAX = 65_535
 
 export class Session {
   readonly #terms: SessionTerms
-  readonly #window: number
+  readonly #window: Window
   /** ms of silence after a command that end a suspect connection, and of a window that stays full */
   readonly #patienceMs: number
   #packets: Packet[] = []
@@ -113,13 +113,10 @@ export class Session {
   #received = 0
   #publishedAt = Number.NEGATIVE_INFINITY
   #suspect = false
-  /** packet ids of commands without their PUBACK */
-  readonly #unacked = new Set<number>()
   #fullSince: number | null = null
   /** lanes that the engine found not ready for nothing but a full window */
   readonly #turnedAway = new Set<Lane>()
   #held: Held[] = []
-  #lastPacketId = 0
   readonly #subscriptions: Subscriptions
   readonly #pending: Pending[] = []
   #lastUplink = 0
@@ -127,7 +124,7 @@ export class Session {
   /** `now`: the instant of the CONNACK. `own`: the device of the connection; null for a channel. */
   constructor(terms: SessionTerms, own: Member | null, now: number) {
     this.#terms = terms
-    this.#window = Math.min(terms.receiveMaximum, INFLIGHT_MAX)
+    this.#window = new Window(terms.receiveMaximum)
     this.#patienceMs =
       terms.keepAliveS === 0
         ? SUSPECT_CLOSE_NO_KEEPALIVE_MS
@@ -326,7 +323,7 @@ export class Session {
     const coverage = new Coverage(member.keys, member.services)
     const state = { startedAt: now, listens: false, told: false, sentAfter: -1, encoding: null }
     const lane: Lane = { ...member, coverage, ...state }
-    for (const filter of this.#subscriptions.filters) coverage.add(filter)
+    for (const filter of this.#subscriptions.of(member.keys)) coverage.add(filter)
     this.#lanes.set(member.deviceId, lane)
     this.#lanesByKeys.set(nameOf(member.keys), lane)
     if (coverage.complete) this.#listen(lane)
@@ -352,7 +349,7 @@ export class Session {
   // --- commands ----------------------------------------------------------------------------------------------
 
   #isFull(): boolean {
-    return this.#unacked.size >= this.#window || this.#held.length > 0
+    return this.#held.length > 0 || !this.#window.hasRoom(1)
   }
 
   #isTooLarge(topic: string, payload: Buffer): boolean {
@@ -370,12 +367,11 @@ export class Session {
     const late = this.#held.filter(({ downlink }) => now >= downlink.notAfter)
     this.#held = this.#held.filter(({ downlink }) => now < downlink.notAfter)
     for (const { lane, downlink } of late) this.#unsent(lane, downlink, 'late')
-    while (this.#unacked.size < this.#window) {
-      const held = this.#held.shift()
-      if (held === undefined) return
+    for (let held = this.#held[0]; held && this.#window.hasRoom(held.payload.length); held = this.#held[0]) {
+      this.#held.shift()
       // QoS 1 whatever was granted, so that a lost connection shows; never repeated, so never a DUP.
       const { lane, topic, payload } = held
-      const messageId = this.#takePacketId()
+      const messageId = this.#window.take(payload.length)
       this.#packets.push({ cmd: 'publish', topic, payload, qos: 1, dup: false, retain: false, messageId })
       this.#publishedAt = now
       lane.sentAfter = this.#received
@@ -417,7 +413,7 @@ export class Session {
       case 'publish':
         return this.#readPublish(packet)
       case 'puback':
-        if (!this.#unacked.delete(packet.messageId ?? 0)) return null
+        if (!this.#window.acknowledge(packet.messageId ?? 0)) return null
         this.#letOut(now)
         this.#fullSince = this.#isFull() ? now : null
         return null
@@ -540,7 +536,7 @@ export class Session {
     if (!isFilter(filter)) return 'invalid'
     const keys = this.#mayHear(filter)
     if (keys === null) return 'notAuthorized'
-    if (!this.#subscriptions.subscribe(filter)) return 'tooMany'
+    if (!this.#subscriptions.subscribe(filter, keys)) return 'tooMany'
     const lane = this.#lanesByKeys.get(nameOf(keys))
     lane?.coverage.add(filter)
     if (lane?.coverage.complete && !lane.listens) this.#listen(lane)
@@ -557,19 +553,12 @@ export class Session {
     // [MQTT-2.3.1-1], [MQTT-3.10.3-2]
     if (messageId < 1 || unsubscriptions.length === 0) return protocolError('UNSUBSCRIBE without packet id or filter')
     const granted = unsubscriptions.map(filter => {
-      const isUnheard = isFilter(filter) && this.#mayHear(filter) !== null
-      return this.#subscriptions.unsubscribe(filter, isUnheard) ? 0 : NO_SUBSCRIPTION
+      const keys = isFilter(filter) ? this.#mayHear(filter) : null
+      return this.#subscriptions.unsubscribe(filter, keys) ? 0 : NO_SUBSCRIPTION
     })
     // MQTT 3.1.1 has no codes here, and the codec leaves them out.
     this.#packets.push({ cmd: 'unsuback', messageId, granted })
     return null
-  }
-
-  #takePacketId(): number {
-    do this.#lastPacketId = (this.#lastPacketId % PACKET_ID_MAX) + 1
-    while (this.#unacked.has(this.#lastPacketId))
-    this.#unacked.add(this.#lastPacketId)
-    return this.#lastPacketId
   }
 
   // --- time --------------------------------------------------------------------------------------------------
@@ -642,6 +631,3 @@ const keepAliveMs = (keepAliveS: number): number => keepAliveS * 1_500
 
 /** The vendor's code for a topic that is not the device's. */
 const FOREIGN = 1009
-
-/** Keys hold no slash, so that one text names one device. */
-const nameOf = ({ productKey, deviceKey }: DeviceKeys): string => `${productKey}/${deviceKey}`

@@ -19,6 +19,9 @@ export const isOwn = (topic: string, keys: DeviceKeys): boolean =>
 export const isSame = (a: DeviceKeys, b: DeviceKeys): boolean =>
   a.productKey === b.productKey && a.deviceKey === b.deviceKey
 
+/** One text for one device: keys hold no slash. */
+export const nameOf = ({ productKey, deviceKey }: DeviceKeys): string => `${productKey}/${deviceKey}`
+
 const SET = 'thing/service/measurepoint/set'
 const SERVICES = 'thing/service/'
 const REPLY = '_reply'
