@@ -153,7 +153,7 @@ export class Talk {
   #leave(deviceId: number): void {
     if (deviceId === OWN) return
     this.#here.delete(deviceId)
-    this.#take(this.#session.leave(deviceId))
+    this.#take(this.#session.leave(deviceId, this.#now))
     for (const [id, parcel] of this.#parcels)
       check(
         parcel.deviceId !== deviceId || parcel.where !== 'with the session',

@@ -4,15 +4,24 @@ import { Kind, State } from '../src/core/command.ts'
 import { errors } from '../src/core/errors.ts'
 import type { NewCommand } from '../src/engine.ts'
 import type { Call, History } from './history.ts'
-import type { Incarnation } from './process.ts'
+import type { Incarnation, Moment } from './process.ts'
 import type { Surroundings } from './units.ts'
 
 const THINK_MAX_MS = 1_500
 const BURST_MAX = 6
 const MANY = 7
+/** characters; three of these are more than a connection may have on its way */
+const LARGE = 60_000
 const REMEMBERED = 12
 /** chance of each caller */
-const AT_LOGIN = 0.08
+const AT_MOMENTS: Readonly<Record<Moment, number>> = {
+  login: 0.08,
+  input: 0,
+  published: 0,
+  'published unread': 0.5,
+  held: 0.05,
+  stop: 0.05,
+}
 const IN_TIME_MAX_MS = 10_000
 const SEARCH_ALL = Number.MAX_SAFE_INTEGER
 
@@ -40,7 +49,7 @@ export class Caller {
     this.#deviceIds = deviceIds
     this.#tags = tags
     around.host.onDeath.push(() => this.#abandoned())
-    around.host.onLogin.push(deviceId => this.#callAtLogin(deviceId))
+    around.host.onMoment.push((moment, deviceId) => this.#atTheMoment(moment, deviceId))
     this.#actLater()
   }
 
@@ -49,11 +58,13 @@ export class Caller {
     this.#cancelling.clear()
   }
 
-  #callAtLogin(deviceId: number): void {
+  #atTheMoment(moment: Moment, deviceId: number): void {
     const { world } = this.#around
-    if (world.calm || !world.random.chance(AT_LOGIN)) return
-    world.count('caller calls as a device logs in')
-    world.after(world.random.int(0, 1), 'actor', () => this.#do(deviceId))
+    const { random } = world
+    if (world.calm || !random.chance(AT_MOMENTS[moment])) return
+    world.count(`caller calls at the moment, ${moment}`)
+    if (moment === 'stop') this.#enqueue(deviceId, 0)
+    else world.after(random.int(0, 1), 'actor', () => this.#do(deviceId))
   }
 
   #actLater(): void {
@@ -163,7 +174,7 @@ export class Caller {
     this.#tags.next += 1
     const tag = this.#tags.next
     const kind = random.pick([Kind.set, Kind.invoke])
-    const padding = random.chance(0.1) ? { padding: 'x'.repeat(200) } : {}
+    const padding = random.chance(0.1) ? { padding: 'x'.repeat(random.chance(0.1) ? LARGE : 200) } : {}
     const command: NewCommand = {
       kind,
       identifier: kind === Kind.set ? 'point' : random.pick(['reboot', 'configure']),

@@ -3,6 +3,7 @@
 
 import type { Packet } from 'mqtt-packet'
 import type { Downlink } from '../src/core/command.ts'
+import { LAST_REQUESTS_MAX_MS } from '../src/core/limits.ts'
 import type { Unsent } from '../src/core/queue.ts'
 import type { Link } from '../src/engine.ts'
 import { unpack } from '../src/mqtt/compression.ts'
@@ -24,7 +25,7 @@ import { type DeviceKeys, methodOf, type Notice } from '../src/uplink/topics.ts'
 import { fromRaw } from './codecs.ts'
 import { isRaw } from './fleet.ts'
 import { Line } from './line.ts'
-import type { Incarnation } from './process.ts'
+import type { Incarnation, Moment } from './process.ts'
 import type { End, Wire } from './wire.ts'
 
 const READY_AFTER_MS = 2_000
@@ -49,9 +50,17 @@ export class ServerConnection implements Carrier, End {
   #phase: 'waiting' | 'entering' | 'open' | 'closing' = 'waiting'
   #open: Open | null = null
   #members: Members | null = null
+  /** what its devices ask for, in order */
   readonly #requests: SessionRequest[] = []
-  /** the step in which the first of them began to be answered */
+  #isAnswering = false
+  /** the step in which the one before them began to be answered */
   #answeringSince = 0
+  /** answers to commands that are being decoded, in order */
+  readonly #decoding: SessionRequest[] = []
+  /** what is asked for and not answered yet, answers that are being decoded included */
+  #asked = 0
+  /** how it ends when all of that is done */
+  #lastWord: Close | null = null
   /** it logged in with a secret of its own */
   #shows = false
   #stopping = false
@@ -65,6 +74,10 @@ export class ServerConnection implements Carrier, End {
   #wakeAt = Number.POSITIVE_INFINITY
   #cancelWake = (): void => undefined
   #login: Promise<void> = Promise.resolve()
+  #isClosed = (): void => undefined
+  readonly #closed = new Promise<void>(resolve => {
+    this.#isClosed = resolve
+  })
 
   constructor(process: Incarnation, wire: Wire, deviceId: number) {
     this.#process = process
@@ -86,6 +99,7 @@ export class ServerConnection implements Carrier, End {
   }
 
   async gone(): Promise<void> {
+    await this.#closed
     await this.#login
     await this.#members?.ended()
   }
@@ -147,7 +161,7 @@ export class ServerConnection implements Carrier, End {
 
   #mayRead(): boolean {
     if (!this.#process.alive) return false
-    if (this.#phase === 'open') return this.#open?.machine.reads === true && !this.#stopping
+    if (this.#phase === 'open') return this.#open?.machine.reads === true && !this.#stopping && this.#lastWord === null
     return this.#phase === 'waiting'
   }
 
@@ -184,7 +198,6 @@ export class ServerConnection implements Carrier, End {
     const admitted = await admit(connect, fleet, null, world.faults.reactivation)
     if (admitted.type === 'refused') return this.#refuse(admitted.connack)
     if (this.#phase !== 'entering' || admitted.device === null) return
-    this.#process.loggingIn(admitted.device.id)
     this.#shows = connect.packet.clientId.includes('securemode=2')
     const members = new Members(this.#endpoint(), admitted, this)
     this.#members = members
@@ -227,6 +240,7 @@ export class ServerConnection implements Carrier, End {
     if (this.#phase !== 'entering') return
     this.#phase = 'closing'
     this.line.dropped()
+    this.#isClosed()
     this.#wire.close('server', false)
   }
 
@@ -240,6 +254,7 @@ export class ServerConnection implements Carrier, End {
         // A sub-device that logs in with its product's secret is told its own with the answer.
         const proves = deviceId !== this.deviceId || this.#shows
         if (proves) checks.proves(deviceId)
+        this.#process.moment('login', deviceId)
         const seen = new WatchedLink(this.#process, this.line, deviceId, link, () => this.#open?.machine ?? null)
         const answer = engine.connect(deviceId, seen, activates)
         void answer.then(said => {
@@ -278,7 +293,7 @@ export class ServerConnection implements Carrier, End {
 
   /** An answer that had to be decoded first. */
   #repliedInItsOwn(deviceId: number, input: Reply, answer: Promise<{ readonly ok: boolean }>): void {
-    const [request] = this.#requests
+    const request = this.#decoding.shift()
     if (request === undefined) throw new Error('an answer is read that did not come')
     this.line.repliedInItsOwn(deviceId, request.keys)
     this.#noteAnswer(deviceId, input, request.uplink, this.#asking.get(request.uplink) ?? null)
@@ -299,10 +314,27 @@ export class ServerConnection implements Carrier, End {
     for (const each of toEncode) this.#encode(each)
     for (const { kind } of oddities) this.odd(kind)
     for (const { uplink } of requests) this.#asking.set(uplink, from?.id ?? 0)
-    this.#requests.push(...requests)
-    if (requests.length > 0 && this.#requests.length === requests.length) void this.#answerAll(members)
-    if (close !== null && this.#phase === 'open') this.#finish(close)
+    for (const request of requests) this.#takeIn(members, request)
+    if (close !== null && this.#phase === 'open') this.#endWhenHeard(close)
     this.#wakeFor()
+  }
+
+  /** An answer to a command waits for nobody; what is asked for waits for what was asked before. */
+  #takeIn(members: Members, request: SessionRequest): void {
+    this.#asked += 1
+    this.#process.world.count(`request ${request.path || request.type}`)
+    if (request.type === 'rawReply') {
+      this.#decoding.push(request)
+      void members.answer(request).then(() => {
+        if (this.#decoding.includes(request)) this.#decoding.splice(this.#decoding.indexOf(request), 1)
+        this.#answered(request, null)
+      })
+      return
+    }
+    this.#requests.push(request)
+    if (this.#isAnswering) return
+    this.#isAnswering = true
+    void this.#answerAll(members)
   }
 
   #handOn(told: SessionInput, from: { readonly topic: string; readonly id: number | null } | null): void {
@@ -313,7 +345,7 @@ export class ServerConnection implements Carrier, End {
     if (input.type === 'reply') this.#noteAnswer(deviceId, input, uplink ?? 0, from?.id ?? null)
     if (input.type === 'activated') process.checks.proves(deviceId)
     process.world.count(`input ${input.type}`)
-    if (input.type !== 'unsent') process.moment(deviceId)
+    if (input.type !== 'unsent') process.moment('input', deviceId)
     void process.engine.apply(deviceId, input).then(answer => {
       if (!process.alive) return
       if (answer.ok && input.type === 'activated') process.checks.isActive(deviceId)
@@ -350,16 +382,38 @@ export class ServerConnection implements Carrier, End {
   }
 
   async #answerAll(members: Members): Promise<void> {
-    for (let request = this.#requests[0]; request !== undefined; request = this.#requests[0]) {
-      if (this.session() === null) break
-      this.#process.world.count(`request ${request.path || request.type}`)
+    for (let request = this.#requests.shift(); request !== undefined; request = this.#requests.shift()) {
       this.#answeringSince = this.#process.world.steps
       const answer = await members.answer(request)
-      this.#requests.shift()
+      if (!this.#process.alive) return
       this.#checkAnswer(request, answer)
-      this.#done(request.uplink, answer)
+      this.#answered(request, answer)
+      await new Promise<void>(resolve => this.#process.defer(resolve))
+      if (this.#phase !== 'open') this.#requests.length = 0
     }
-    this.#requests.length = 0
+    this.#isAnswering = false
+  }
+
+  #answered({ uplink }: SessionRequest, answer: Buffer | null): void {
+    this.#asked -= 1
+    this.#done(uplink, answer)
+    if (this.#asked === 0 && this.#lastWord !== null && this.#phase === 'open') this.#finish(this.#lastWord)
+  }
+
+  /** A client that says goodbye, or closes its end, is heard to the end: what it sent before that is done first, within a bound. */
+  #endWhenHeard(close: Close): void {
+    this.line.over()
+    const isItsOwn = close.reason === 'client disconnected' || close.reason === 'connection lost'
+    if (this.#asked === 0 || !isItsOwn || this.#stopping) {
+      this.#finish(close)
+      return
+    }
+    this.#process.world.count('client is heard to the end')
+    this.#lastWord = close
+    const { clock } = this.#process
+    clock.at(clock.now() + LAST_REQUESTS_MAX_MS, () => {
+      if (this.#phase === 'open') this.#finish(close)
+    })
   }
 
   /** Who is told to be gone must be. */
@@ -421,6 +475,7 @@ export class ServerConnection implements Carrier, End {
     if (this.#phase === 'closing') return
     this.#phase = 'closing'
     this.line.dropped()
+    this.#isClosed()
     this.#wire.close('server', true)
     this.#members?.end('connection lost')
   }
@@ -436,6 +491,7 @@ export class ServerConnection implements Carrier, End {
     if (this.line.underWay > 1) world.count('gateway goes with commands of several devices on their way')
     this.#members?.end(reason)
     this.line.closed(reason)
+    this.#isClosed()
     this.#wire.close('server', !GENTLE.has(reason))
   }
 
@@ -495,9 +551,14 @@ class WatchedLink implements Link {
     this.#line.handedOver(this.#deviceId, downlink)
     const refusal = this.#link.publish(downlink)
     this.#line.answered(downlink, refusal)
-    process.moment(this.#deviceId)
+    if (refusal === null) process.moment(this.#moment(downlink), this.#deviceId)
     process.crashAt('after the PUBLISH, before answers')
     return refusal
+  }
+
+  #moment({ commandId }: Downlink): Moment {
+    if (this.#line.keeps(commandId)) return 'held'
+    return this.#reads ? 'published' : 'published unread'
   }
 
   suspect(): void {

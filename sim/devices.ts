@@ -14,6 +14,8 @@ const ACT_MAX_MS = 3_000
 const GATEWAY_ACT_MAX_MS = 1_500
 /** share of those that come twice at once */
 const TWICE = 0.08
+/** longer than a packet takes that is not slow */
+const TOGETHER_MS = 21
 /** of who has nothing to do */
 const AWAY_MAX_MS = 60_000
 
@@ -79,8 +81,9 @@ export class SimDevice implements Owner, Home {
       // One that is wired to a gateway is seldom tried by itself, and is not let in.
       const wired = this.#unit.home !== this
       if (!random.chance(wired ? 0.01 : 0.8)) return
-      this.#connect(this.#draw())
-      if (random.chance(TWICE)) this.#connect(this.#draw())
+      const [first, second] = [this.#connect(this.#draw()), random.chance(TWICE) ? this.#connect(this.#draw()) : null]
+      // Both CONNECTs arrive in the same moment.
+      if (second !== null) for (const client of [first, second]) client?.stall(TOGETHER_MS)
       return
     }
     const does = random.weighted({
@@ -93,7 +96,7 @@ export class SimDevice implements Owner, Home {
       ping: 10,
       stray: 6,
       report: 6,
-      flood: 0.7,
+      flood: 1,
     })
     this.world.count(`device ${does}`)
     switch (does) {
@@ -150,12 +153,14 @@ export class SimDevice implements Owner, Home {
     return this.gateway === null ? manner : { ...manner, receiveMaximum: random.pick([1, 1, 2, 3, 32]) }
   }
 
-  #connect(manner: Manner): void {
+  #connect(manner: Manner): Client | null {
     const { world, host } = this.#around
     const wire = new Wire(world)
-    if (!host.accept(wire, this.kin.id)) return
+    if (!host.accept(wire, this.kin.id)) return null
     world.count(this.gateway === null ? 'device connects' : 'gateway connects')
-    this.#clients.push(new Client(this, wire, manner))
+    const client = new Client(this, wire, manner)
+    this.#clients.push(client)
+    return client
   }
 
   // --- connected -------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ const OK = 200
 const NOT_THIS_GATEWAY = 740
 const LATE_MAX_MS = 8_000
 const WELCOME_MAX_MS = 2_000
+const OUT_AS_IT_WAITS = 0.15
 /** what all devices of a batch sign, as the vendor's SDKs do */
 const BATCH = { clientId: 'login.batch', timestamp: '1795383687.0505488' }
 
@@ -27,6 +28,17 @@ export class Gateway {
   constructor(around: Surroundings, home: Home) {
     this.#around = around
     this.#home = home
+    around.host.onMoment.push((moment, deviceId) => {
+      if (moment === 'held') this.#holds(deviceId)
+    })
+  }
+
+  /** A command for one behind it waits for room, or its codec: it may be logged out meanwhile. */
+  #holds(deviceId: number): void {
+    const { world, units } = this.#around
+    const [unit, client] = [units.get(deviceId), this.#home.current]
+    if (unit === undefined || client === null || world.calm || !this.#units.includes(unit)) return
+    if (world.random.chance(OUT_AS_IT_WAITS)) this.#logout(client, unit)
   }
 
   /** Those that are wired to it. */

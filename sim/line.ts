@@ -3,7 +3,7 @@
 
 import type { IPublishPacket, Packet } from 'mqtt-packet'
 import { type Downlink, State } from '../src/core/command.ts'
-import { INFLIGHT_MAX, READY_AT_LATEST_MS } from '../src/core/limits.ts'
+import { INFLIGHT_MAX, READY_AT_LATEST_MS, UNACKED_MAX_BYTES } from '../src/core/limits.ts'
 import type { Link } from '../src/engine.ts'
 import { type Compression, unpack } from '../src/mqtt/compression.ts'
 import type { CloseReason, SessionInput } from '../src/mqtt/step.ts'
@@ -69,7 +69,8 @@ export class Line {
   readonly #everHere = new Set<number>()
   #terms: LineTerms | null = null
   readonly #lanes = new Map<number, Lane>()
-  readonly #unacked = new Set<number>()
+  /** bytes of what is without its PUBACK, by packet id */
+  readonly #unacked = new Map<number, number>()
   readonly #parcels = new Map<string, Parcel>()
   readonly #held = new Set<string>()
   readonly #granted = new Set<string>()
@@ -78,7 +79,9 @@ export class Line {
   #subscribedAt = 0
   #received = 0
   #suspect = false
+  /** the session is over; its devices may still be here for a moment */
   #isOver = false
+  #isClosed = false
   /** how the session of the connection's own device ended, where the engine ended it */
   #ownEnd: 'taken over' | 'kicked' | null = null
 
@@ -147,11 +150,16 @@ export class Line {
     for (const parcel of this.#parcels.values()) if (parcel.deviceId === deviceId) this.#mustBeBack(parcel)
   }
 
-  /** The session is over, and all that follows from it at once has been done. */
-  closed(reason: CloseReason): void {
+  /** The session is over. */
+  over(): void {
     this.#isOver = true
-    this.#noSessions()
     for (const parcel of this.#parcels.values()) this.#mustBeBack(parcel)
+  }
+
+  /** The connection is over, and all that follows from it at once has been done. */
+  closed(reason: CloseReason): void {
+    this.#isClosed = true
+    this.#noSessions()
     const byEngine = reason === 'taken over' || reason === 'kicked'
     if (byEngine && this.#ownEnd !== reason)
       this.#broken(32, this.#own, `the connection ends as ${reason}, and its own device was not`)
@@ -160,6 +168,7 @@ export class Line {
   /** Over before it was open: what was on record is told to be over. */
   dropped(): void {
     this.#isOver = true
+    this.#isClosed = true
   }
 
   #noSessions(): void {
@@ -222,7 +231,10 @@ export class Line {
     const { world, checks } = this.#beside
     const messageId = packet.messageId ?? 0
     if (this.#unacked.has(messageId)) this.#broken(27, this.#own, `packet id ${messageId} is in use`)
-    this.#unacked.add(messageId)
+    this.#unacked.set(messageId, packet.payload.length)
+    if (this.#suspect) this.#broken(15, this.#own, 'a command leaves on a connection that may be dead')
+    if (this.#unacked.size > 1 && this.#bytes > UNACKED_MAX_BYTES)
+      this.#broken(27, this.#own, `${this.#bytes} bytes of commands are without their PUBACK`)
     if (this.#unacked.size > this.#window)
       this.#broken(27, this.#own, `${this.#unacked.size} commands are without their PUBACK, ${this.#window} may be`)
     const keys = keysOf(packet.topic)
@@ -330,6 +342,14 @@ export class Line {
 
   // --- who may be sent to ----------------------------------------------------------------------------------------------
 
+  get #bytes(): number {
+    return [...this.#unacked.values()].reduce((sum, bytes) => sum + bytes, 0)
+  }
+
+  get #hasRoom(): boolean {
+    return this.#unacked.size === 0 || (this.#unacked.size < this.#window && this.#bytes < UNACKED_MAX_BYTES)
+  }
+
   get #window(): number {
     return Math.min(this.#terms?.receiveMaximum ?? 0, INFLIGHT_MAX)
   }
@@ -356,7 +376,7 @@ export class Line {
   #presence(deviceId: number, reads: boolean): Presence {
     const lane = this.#lanes.get(deviceId)
     if (lane === undefined || this.#isOver) return NOBODY
-    const isFull = this.#unacked.size >= this.#window || this.holds
+    const isFull = !this.#hasRoom || this.holds
     return { ready: lane.listens && !this.#suspect && !isFull, silent: this.#isSilent(lane, reads) }
   }
 
@@ -372,11 +392,14 @@ export class Line {
 
   /** Nothing is under way in the process: everything that follows from what came has been done. Adds who may be sent to. */
   atRest(now: number, ready: Set<number>): void {
-    if (this.#isOver) this.#noSessions()
+    if (this.#isClosed) this.#noSessions()
     if (this.#isOver || this.#terms === null) return
     if (!this.#lanes.has(this.#own)) this.#broken(28, this.#own, 'is gone, and its connection is not')
     const [commandId] = this.#held
-    if (commandId !== undefined && this.#unacked.size < this.#window)
+    // One that is larger than what is left of the bytes waits for all of them.
+    const isEmpty =
+      this.#unacked.size === 0 || (this.#unacked.size < this.#window && this.#bytes < UNACKED_MAX_BYTES / 2)
+    if (commandId !== undefined && isEmpty && !this.#suspect)
       this.#broken(8, this.#parcels.get(commandId)?.deviceId ?? null, `${commandId} is held, and there is room`)
     for (const [deviceId, lane] of this.#lanes) {
       if (!lane.listens && now >= this.#readyAt(lane))
@@ -387,7 +410,7 @@ export class Line {
     }
   }
 
-  #broken(invariant: 8 | 26 | 27 | 28 | 29 | 30 | 31 | 32 | 38, deviceId: number | null, detail: string): void {
+  #broken(invariant: 8 | 15 | 26 | 27 | 28 | 29 | 30 | 31 | 32 | 38, deviceId: number | null, detail: string): void {
     this.#beside.ledger.broken(invariant, deviceId, detail)
   }
 }

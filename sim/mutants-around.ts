@@ -117,14 +117,14 @@ export const engine = of('src/engine.ts', [
   },
   {
     name: 'unsent-dropped',
-    find: "else this.#unsent(work.deviceId, { type: 'unsent', commandId, session, reason })",
+    find: "else void this.apply(work.deviceId, { type: 'unsent', commandId, session, reason })",
     replace: '',
     breaks: 'a command that never left is reported as timed out, and its device waits for nothing',
   },
   {
     name: 'unsent-to-the-tail',
-    find: 'this.#pending.unshift({ deviceId, input',
-    replace: 'this.#pending.push({ deviceId, input',
+    find: "if (input.type === 'unsent') this.#pending.unshift(entry)",
+    replace: "if (input.type === 'unsent') this.#pending.push(entry)",
     breaks: 'a command that never left is taken for sent by what was decided meanwhile',
   },
   {

@@ -95,7 +95,7 @@ export const session = of('src/mqtt/session.ts', [
   },
   {
     name: 'held-written-too-late',
-    find: 'const late = this.#held.filter(({ downlink }) => now >= downlink.notAfter)\n    this.#held = this.#held.filter(({ downlink }) => now < downlink.notAfter)',
+    find: 'const late = this.#held.filter(held => now >= held.until)\n    this.#held = this.#held.filter(held => now < held.until)',
     replace: 'const late: Held[] = []',
     breaks: 'a command whose time was over while it waited for room reaches the device',
   },
@@ -107,19 +107,19 @@ export const session = of('src/mqtt/session.ts', [
   },
   {
     name: 'silence-not-noticed',
-    find: '      lane.sentAfter = this.#received\n',
+    find: '    lane.sentAfter = this.#received\n',
     replace: '',
     breaks: 'the queue is poured, a command per timeout, into a connection that is dead',
   },
   {
     name: 'held-goes-to-the-head',
-    find: 'this.#held.push(held)',
-    replace: 'this.#held.unshift(held)',
+    find: 'else this.#held.push({ ...message, until: until(downlink, now) })',
+    replace: 'else this.#held.unshift({ ...message, until: until(downlink, now) })',
     breaks: 'what waits longest for room waits on, and runs out of time',
   },
   {
     name: 'encoding-forgotten-when-its-device-goes',
-    find: "    if (lane.encoding !== null) this.#unsent(lane, lane.encoding, 'sessionGone')\n",
+    find: "    if (lane.encoding !== null) this.#unsent(lane, lane.encoding.downlink, 'sessionGone')\n",
     replace: '',
     breaks: 'a command that its codec was at work on when the connection broke is reported as sent and timed out',
   },
@@ -177,9 +177,9 @@ export const members = of('src/mqtt/members.ts', [
   },
   {
     name: 'given-back-after-the-end-is-told',
-    find: '    if (session !== null) this.#carrier.carryOut(session.leave(deviceId))\n    const farewell = this.#endpoint.engine.disconnect(deviceId, here.session, reason)\n',
+    find: '    if (session !== null) this.#carrier.carryOut(session.leave(deviceId, this.#endpoint.clock.now()))\n    const farewell = this.#endpoint.engine.disconnect(deviceId, here.session, reason)\n',
     replace:
-      '    const farewell = this.#endpoint.engine.disconnect(deviceId, here.session, reason)\n    if (session !== null) this.#carrier.carryOut(session.leave(deviceId))\n',
+      '    const farewell = this.#endpoint.engine.disconnect(deviceId, here.session, reason)\n    if (session !== null) this.#carrier.carryOut(session.leave(deviceId, this.#endpoint.clock.now()))\n',
     breaks: 'a command that never left is decided on as if it had',
   },
   {
@@ -202,7 +202,7 @@ export const members = of('src/mqtt/members.ts', [
   },
   {
     name: 'taken-over-sub-device-stays-in-the-session',
-    find: '    const session = this.#carrier.session()\n    if (session !== null) this.#carrier.carryOut(session.leave(deviceId))\n  }\n\n  // --- who asks',
+    find: '    const session = this.#carrier.session()\n    if (session !== null) this.#carrier.carryOut(session.leave(deviceId, this.#endpoint.clock.now()))\n  }\n\n  // --- who asks',
     replace: '  }\n\n  // --- who asks',
     breaks: 'answers of the old gateway settle commands that the new one was sent',
   },

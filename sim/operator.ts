@@ -5,7 +5,7 @@ import type { Refusal } from '../src/core/errors.ts'
 import { Fleet } from '../src/fleet/fleet.ts'
 import type { Notice } from '../src/uplink/topics.ts'
 import { editOf, type Kin, secrets } from './fleet.ts'
-import type { Incarnation } from './process.ts'
+import type { Incarnation, Moment } from './process.ts'
 import type { Surroundings } from './units.ts'
 
 /** sooner or later between a load and its commit */
@@ -24,7 +24,7 @@ export class Operator {
     this.#around = around
     around.host.onDeath.push(() => this.#busy.clear())
     const { strikes } = around.world.faults
-    if (strikes.disable > 0) around.host.onMoment.push(deviceId => this.#atTheMoment(deviceId))
+    if (strikes.disable > 0) around.host.onMoment.push((moment, deviceId) => this.#atTheMoment(moment, deviceId))
     if (strikes['fleet edit'] > 0) around.host.onLoad.push(loaded => this.#editMeanwhile(loaded))
   }
 
@@ -36,9 +36,9 @@ export class Operator {
     return error => this.#around.ledger.broken(20, deviceId, `${what}: ${String(error)}`)
   }
 
-  #atTheMoment(deviceId: number): void {
+  #atTheMoment(moment: Moment, deviceId: number): void {
     const { world, host } = this.#around
-    if (world.calm || !world.random.chance(AT_THE_MOMENT)) return
+    if (world.calm || moment === 'stop' || !world.random.chance(AT_THE_MOMENT)) return
     const kin = host.kin(deviceId)
     if (kin === null) return
     world.count('operator acts at the moment')

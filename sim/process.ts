@@ -54,7 +54,8 @@ class ProcessClock implements Clock, Timers {
   }
 
   at(instant: number, run: () => void): () => void {
-    return this.#world.at(instant - this.#aheadMs, 'process', () => {
+    // Its time has whole milliseconds.
+    return this.#world.at(Math.ceil(instant) - this.#aheadMs, 'process', () => {
       if (this.#process.alive) run()
     })
   }
@@ -165,14 +166,9 @@ export class Incarnation implements Gated, Beside {
     })
   }
 
-  /** Something comes from a device, or goes to it: the moment to do something to it that the same batch will decide on. */
-  moment(deviceId: number): void {
-    for (const told of this.#host.onMoment) told(deviceId)
-  }
-
-  /** A device is about to be let in. */
-  loggingIn(deviceId: number): void {
-    for (const told of this.#host.onLogin) told(deviceId)
+  /** A moment at which something else may happen, in time for the same batch. */
+  moment(moment: Moment, deviceId: number): void {
+    for (const told of this.#host.onMoment) told(moment, deviceId)
   }
 
   /** Everything that goes wrong inside must have been injected. */
@@ -262,6 +258,12 @@ export class Incarnation implements Gated, Beside {
   }
 }
 
+/**
+ * A device is about to be let in; something comes from it; a command has left for it, perhaps over a connection that is not read; one waits for room or
+ * its codec; the process is about to be told to stop.
+ */
+export type Moment = 'login' | 'input' | 'published' | 'published unread' | 'held' | 'stop'
+
 /** The machine that processes are started on. */
 export class Host {
   current: Incarnation | null = null
@@ -278,10 +280,8 @@ export class Host {
   readonly topology = new Map<number, number>()
   /** the step in which a device last left a gateway, by both numbers */
   readonly #leftAt = new Map<string, number>()
-  /** told when a device logs in, so that somebody may call at that moment */
-  readonly onLogin: ((deviceId: number) => void)[] = []
-  /** told when something passes between a device and the engine */
-  readonly onMoment: ((deviceId: number) => void)[] = []
+  /** told of moments at which others may act */
+  readonly onMoment: ((moment: Moment, deviceId: number) => void)[] = []
   /** told when queues are loaded, so that somebody may write before they are committed */
   readonly onLoad: ((deviceIds: readonly number[]) => void)[] = []
   /** told when a process is gone, so that nobody waits for it */
@@ -423,6 +423,7 @@ export class Host {
   stop(): void {
     const process = this.current
     if (process === null || process.stopping) return
+    for (const { id } of this.family) if (process.engine.isOnline(id)) process.moment('stop', id)
     process.stopping = true
     process.stoppedAt = process.clock.now()
     this.world.count('graceful stop')

@@ -203,7 +203,7 @@ export class Unit {
 
   /** More answers at once than may wait for their commit, perhaps behind a request: the process must stop reading, and go on. */
   flood(client: Client): void {
-    if (this.#around.world.random.chance(0.5)) this.report(client)
+    if (this.#around.world.random.chance(0.7)) this.report(client)
     const topic = replyTopic(`${this.#things}service/reboot`)
     for (let i = 0; i < FLOOD; i += 1) {
       const id = this.#otherId('')

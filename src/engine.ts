@@ -29,6 +29,7 @@ import {
   type Outcome,
   type Presence,
   type QueueEvent,
+  type Tick,
   type Unsent,
 } from './core/queue.ts'
 import type { Batch, CommandStore, Tokens } from './store/store.ts'
@@ -125,8 +126,8 @@ export class Engine {
   readonly #links = new Map<number, { readonly session: number; readonly link: Link }>()
   /** callers of instant commands by commandId, with the command as it last became durable */
   readonly #waiters = new Map<string, { command: Command; readonly resolve: (settlement: Settlement) => void }>()
-  /** devices whose next step is owed, because one failed */
-  readonly #later = new Set<number>()
+  /** devices whose next step is owed, because one failed, and which */
+  readonly #later = new Map<number, Tick | Unsent>()
   #pending: Entry[] = []
   #pendingWaits = 0
   #running = false
@@ -276,7 +277,10 @@ export class Engine {
   ): Promise<A | Refusal> {
     return new Promise(resolve => {
       // Each answer has the type of its input by construction in #decide.
-      this.#pending.push({ deviceId, input, link, resolve: resolve as Entry['resolve'], staleRetries: 0, alone: false })
+      const entry = { deviceId, input, link, resolve: resolve as Entry['resolve'], staleRetries: 0, alone: false }
+      // Ahead of all that waits: what is known not to have left must not be taken for sent by any other input.
+      if (input.type === 'unsent') this.#pending.unshift(entry)
+      else this.#pending.push(entry)
       if (this.#running) return
       this.#running = true
       this.#options.defer(() => void this.#run())
@@ -329,19 +333,24 @@ export class Engine {
     if (input.type === 'reply') this.#options.observer.reply('dropped')
     this.#answer(entry, internal)
     // Callers repeat what failed; what only moves a queue on has nobody who would.
-    if (input.type !== 'new' && input.type !== 'cancel' && input.type !== 'tick') this.#goOnLater(deviceId)
+    // What is known not to have left must not be taken for sent because the store failed once.
+    if (input.type === 'unsent') this.#goOnLater(deviceId, input)
+    else if (input.type !== 'new' && input.type !== 'cancel' && input.type !== 'tick') this.#goOnLater(deviceId)
   }
 
-  /** Makes a step of the device a little later, again and again until one succeeds. */
-  #goOnLater(deviceId: number): void {
-    if (this.#stopping || this.#later.has(deviceId)) return
-    this.#later.add(deviceId)
+  /** Makes a step of the device a little later, again and again until one succeeds: that of the input, or any. */
+  #goOnLater(deviceId: number, input: Tick | Unsent = { type: 'tick' }): void {
+    if (this.#stopping) return
+    const isArmed = this.#later.has(deviceId)
+    if (!isArmed || input.type === 'unsent') this.#later.set(deviceId, input)
+    if (isArmed) return
     const { clock } = this.#options
     clock.at(clock.now() + RETRY_AFTER_MS, () => {
+      const next = this.#later.get(deviceId) ?? input
       this.#later.delete(deviceId)
       if (this.#stopping) return
-      void this.apply(deviceId, { type: 'tick' }).then(answer => {
-        // One that was deleted meanwhile has nothing to go on with.
+      void this.apply<Tick | Unsent>(deviceId, next).then(answer => {
+        // One that was deleted meanwhile has nothing to go on with. An `unsent` that fails comes back here by itself.
         if (!answer.ok && answer.code !== errors.notFound.code) this.#goOnLater(deviceId)
       })
     })
@@ -532,12 +541,7 @@ export class Engine {
     else if (this.#options.clock.now() >= notAfter) reason = 'late'
     else reason = here.link.publish({ commandId, kind, identifier, inputJson, session, notAfter })
     if (reason === null) this.#options.observer.published()
-    else this.#unsent(work.deviceId, { type: 'unsent', commandId, session, reason })
-  }
-
-  /** Ahead of all that waits: what is known not to have left must not be taken for sent by any other input. Called while a batch runs. */
-  #unsent(deviceId: number, input: Unsent): void {
-    this.#pending.unshift({ deviceId, input, link: null, resolve: () => undefined, staleRetries: 0, alone: false })
+    else void this.apply(work.deviceId, { type: 'unsent', commandId, session, reason })
   }
 
   #stillOpen(command: Command): void {
@@ -571,7 +575,8 @@ export class Engine {
       try {
         const devices = await store.due(clock.now(), SWEEP_MAX_DEVICES)
         const answers = await Promise.all(devices.map(deviceId => this.apply(deviceId, { type: 'tick' })))
-        const failed = answers.some(answer => !answer.ok)
+        // One that was deleted meanwhile has nothing due any more.
+        const failed = answers.some(answer => !answer.ok && answer.code !== errors.notFound.code)
         const next = await store.nextDue()
         if (next !== null) this.#arm(failed ? Math.max(next, clock.now() + RETRY_AFTER_MS) : next)
       } catch (error) {

@@ -82,7 +82,7 @@ describe('a good file', () => {
           deviceName: { defaultValue: 'mqtt_01', i18nValue: {} },
           timezone: '+08:00',
           gateway: null,
-          disabled: false,
+          disabled: null,
           certificateSerial: null,
         },
       ],
@@ -135,7 +135,7 @@ describe('a good file', () => {
         deviceName: { defaultValue: 'd1', i18nValue: {} },
         timezone: '+00:00',
         gateway: null,
-        disabled: false,
+        disabled: null,
         certificateSerial: null,
       })
     }

@@ -330,4 +330,28 @@ describe('allows', () => {
     expect(may([grant(['Control'])], 'o2')).toEqual([false, false])
     expect(may([grant(['Control'], 'all', 'Model Management')])).toEqual([false, false])
   })
+
+  it('leaves what applications and gateways decided alone, where the file says nothing about it', async () => {
+    const text = (more = '') => `
+organizations:
+  - orgId: o1
+    products: [{ productKey: p1, productSecret: x }, { productKey: gw, productSecret: x, productType: Gateway }]
+    devices:
+      - { assetId: g1, productKey: gw, deviceKey: g1, deviceSecret: s }
+      - { assetId: a1, productKey: p1, deviceKey: a1, deviceSecret: s${more} }
+`
+    const store = openMemory()
+    const fleet = new Fleet(store, new Secrets(randomKey()))
+    const apply = async (yaml: string) => {
+      const parsed = parseFleetFile(yaml, 'fleet.yaml')
+      if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems))
+      await fleet.apply(parsed.file, 1)
+      return fleet.deviceByAsset('a1')
+    }
+    expect(await apply(text())).toMatchObject({ disabled: false, gatewayAssetId: null })
+    await fleet.moveDevices([{ assetId: 'a1', from: null, to: 'g1' }])
+    expect(await apply(text(', disabled: true'))).toMatchObject({ disabled: true, gatewayAssetId: 'g1' })
+    expect(await apply(text())).toMatchObject({ disabled: true, gatewayAssetId: 'g1' })
+    expect(await apply(text(', disabled: false, gateway: g1'))).toMatchObject({ disabled: false, gatewayAssetId: 'g1' })
+  })
 })

@@ -135,7 +135,7 @@ describe('a sub-device', () => {
 
   it('that left gets nothing more, while the others go on', () => {
     const session = gateway(2)
-    session.leave(2)
+    session.leave(2, NOW)
     expect(session.presence(2)).toEqual({ ready: false, silent: false })
     expect(session.publish(2, command(1), NOW)).toBe('sessionGone')
     expect(publishes(session.publish(3, command(2), NOW))).toHaveLength(1)
@@ -212,8 +212,9 @@ describe('the window of a gateway', () => {
     const { session, sent } = full()
     session.publish(40, command(100, { notAfter: NOW + 500 }), NOW)
     session.publish(41, command(101), NOW)
-    expect(session.wakeAt()).toBe(NOW + 500)
-    const step = session.tick(NOW + 500)
+    // After half of its time, so that what leaves late leaves the device a fair part of it.
+    expect(session.wakeAt()).toBe(NOW + 250)
+    const step = session.tick(NOW + 250)
     expect(unsent(step)).toEqual([[40, 'late']])
     expect(step.inputs[0]).toMatchObject({ input: { commandId: commandId(100), session: 7 } })
     expect(publishes(session.receive(puback(sent[0]), NOW + 600))[0]?.topic).toContain('/s41/')
@@ -227,10 +228,28 @@ describe('the window of a gateway', () => {
     const { session } = full()
     session.publish(40, command(100), NOW)
     session.publish(41, command(101), NOW)
-    expect(unsent(session.leave(40))).toEqual([[40, 'sessionGone']])
+    expect(unsent(session.leave(40, NOW))).toEqual([[40, 'sessionGone']])
     const end = session.close({ reason: 'connection lost', code: null })
     expect(unsent(end)).toEqual([[41, 'sessionGone']])
     expect(session.publish(39, command(102), NOW)).toBe('sessionGone')
+  })
+
+  it('lets out what fits when a member leaves whose command did not', () => {
+    const session = gateway(10)
+    const large = (n: number) => command(n, { inputJson: JSON.stringify('x'.repeat(60_000)) })
+    for (const id of [2, 3]) session.publish(id, large(id), NOW)
+    expect(publishes(session.publish(4, large(4), NOW))).toEqual([])
+    expect(publishes(session.publish(5, command(5), NOW))).toEqual([])
+    expect(publishes(session.leave(4, NOW + 1))[0]?.topic).toContain('/s5/')
+    expect(session.presence(6).ready).toBe(true)
+  })
+
+  it('lets nothing out on a connection that may be dead, also what was decided before that was known', () => {
+    const session = gateway(3)
+    session.publish(2, command(1), NOW)
+    session.suspect(2)
+    expect(publishes(session.publish(3, command(2), NOW))).toEqual([])
+    expect(publishes(session.receive(ping, NOW + 9))[0]?.topic).toContain('/s3/')
   })
 
   it('of a client that never acknowledges is closed', () => {
@@ -273,6 +292,16 @@ describe('a product with a format of its own', () => {
     const small = open({ kind: 'device', maximumPacketSize: 40 }, { raw: true })
     small.publish(GATEWAY, command(1), NOW)
     expect(unsent(small.encoded(GATEWAY, commandId(1), Buffer.alloc(40), NOW))).toEqual([[GATEWAY, 'tooLarge']])
+  })
+
+  it('gives a command back whose codec takes half of its time, and takes what comes of it for the next attempt', () => {
+    const session = raw()
+    session.publish(GATEWAY, command(1, { notAfter: NOW + 1_000 }), NOW)
+    expect(session.wakeAt()).toBe(NOW + 500)
+    expect(unsent(session.tick(NOW + 500))).toEqual([[GATEWAY, 'late']])
+    expect(publishes(session.encoded(GATEWAY, commandId(1), Buffer.from('x'), NOW + 600))).toEqual([])
+    session.publish(GATEWAY, command(1, { notAfter: NOW + 2_000 }), NOW + 700)
+    expect(publishes(session.encoded(GATEWAY, commandId(1), Buffer.from('x'), NOW + 800))).toHaveLength(1)
   })
 
   it('whose connection ends meanwhile gives the command back, and what is encoded then is forgotten', () => {

@@ -6,6 +6,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { Kind, State } from '../src/core/command.ts'
 import { errors } from '../src/core/errors.ts'
 import {
+  ANSWERS_READ_MAX_MS,
   CHANNELS_MAX_PER_PRODUCT,
   CONNECT_WAIT_MS,
   CONNECTIONS_SPARE,
@@ -539,6 +540,65 @@ describe('a device that asks without a pause', () => {
       if (packet.cmd === 'publish') ids.add(JSON.parse(String(packet.payload)).id)
     }
     expect(rig.count('slow reader')).toBe(0)
+  })
+})
+
+describe('what a device asked for before its end', () => {
+  const value = (n: number) => ({ id: `${n}`, params: { measurepoints: { [`p${n}`]: n } } })
+  it.each<[string, (device: RawDevice) => unknown, string]>([
+    ['says goodbye', device => device.send({ cmd: 'disconnect' }), 'client disconnected'],
+    ['closes its end', device => device.socket.end(), 'connection lost'],
+  ])('is done when it %s', async (_what, end, reason) => {
+    const rig = await start()
+    const device = await rig.rawDevice('d1')
+    device.send(...[1, 2, 3, 4, 5].map(n => publishPacket(own('d1', 'thing/measurepoint/post'), value(n), n)))
+    end(device)
+    await rig.until(reason)
+    const latest = await rig.store.latestValues(await rig.id('d1'), null)
+    expect(latest.map(({ pointId }) => pointId)).toEqual(['p1', 'p2', 'p3', 'p4', 'p5'])
+    await rig.until('disconnected')
+    expect(rig.engine.isOnline(await rig.id('d1'))).toBe(false)
+  })
+
+  it('is answered each once, whenever it comes', async () => {
+    const rig = await start()
+    const device = await rig.rawDevice('d1')
+    for (let n = 1; n <= 200; n += 1) {
+      device.send(publishPacket(own('d1', 'thing/tag/query'), { id: `${n}`, params: {} }, n))
+      // At every phase of answering the one before.
+      for (let turns = 0; turns < n % 7; turns += 1) await turn()
+    }
+    const answered: number[] = []
+    while (answered.length < 200) {
+      const packet = await device.nextOf('puback', 'publish')
+      if (packet.cmd === 'publish') answered.push(Number(JSON.parse(String(packet.payload)).id))
+    }
+    expect(answered).toEqual(Array.from({ length: 200 }, (_, i) => i + 1))
+  })
+
+  it('holds nobody up who stops the server, nor for ever: a client that does not read is closed', async () => {
+    const clock = new ManualClock()
+    const rig = await start({ clock })
+    const tags = Array.from({ length: 100 }, (_, i) => ({ tagKey: `t${i}`, tagValue: 'v'.repeat(1_000) }))
+    const deaf = async (deviceKey: string) => {
+      const device = await rig.rawDevice(deviceKey)
+      device.send(publishPacket(own(deviceKey, 'thing/tag/update'), { id: '1', params: tags }, 1))
+      await device.next('puback')
+      await device.next('publish')
+      device.socket.pause()
+      const ask = (_: unknown, i: number) =>
+        publishPacket(own(deviceKey, 'thing/tag/query'), { id: `${i}`, params: {} }, i + 2)
+      // More than the kernel's buffers hold.
+      device.send(...Array.from({ length: 300 }, ask))
+      return device
+    }
+    await deaf('d1')
+    for (let turns = 0; turns < 300; turns += 1) await turn()
+    await clock.advance(ANSWERS_READ_MAX_MS + 1, turn)
+    await rig.until('slow reader')
+    await deaf('d2')
+    for (let turns = 0; turns < 300; turns += 1) await turn()
+    await rig.listener.stop()
   })
 })
 

@@ -28,6 +28,7 @@ describe.each(['memory', 'sqlite'] as const)('on %s', store => {
       'sub-device gets a command',
       'command is held',
       'session evicted, disabled',
+      'gateway goes with commands of several devices on their way',
     ])
       expect(seen.get(what) ?? 0, what).toBeGreaterThan(0)
     expect([...seen.keys()].filter(what => what.startsWith('crash ')).length).toBeGreaterThan(1)

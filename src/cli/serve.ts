@@ -147,14 +147,15 @@ async function start(
 
   const stop = async (): Promise<void> => {
     log.info({}, 'stopping')
-    // Callers who wait are told first, so that closing the HTTP server does not wait for their devices.
-    const closed = Promise.all([app.close(), engine.stop()])
+    // Callers who wait are told at once, so that closing the HTTP server does not wait for their devices.
+    const closed = Promise.all([app.close(), engine.stop(), mqtt.stop()])
     await Promise.race([closed, new Promise(resolve => setTimeout(resolve, STOP_GRACE_MS).unref())])
+    // Whatever is still being done has had its time: a codec that takes long, a caller who does not read.
     app.server.closeAllConnections()
-    await closed
-    await mqtt.stop()
-    await engine.idle()
     await codecs.close()
+    mqtt.drop()
+    await closed
+    await engine.idle()
     await store.close()
     log.info({}, 'stopped')
   }

@@ -79,6 +79,8 @@ export const POSTGRES_RETRY_MS = 6_000
 /** ms until the next attempt: doubled after each, up to the second figure; each is drawn up to half as long again, so that nodes do not come as one */
 export const POSTGRES_BACKOFF_MIN_MS = 20
 export const POSTGRES_BACKOFF_MAX_MS = 500
+/** ms after which a connection's statements are planned anew: it takes 10 ms, and a table can hardly grow by more than 50,000 rows meanwhile */
+export const POSTGRES_PLAN_LIFE_MS = 10_000
 /** ms of quiet after which the operating system looks whether the other end of a connection is still there */
 export const POSTGRES_KEEPALIVE_MS = 10_000
 
@@ -166,6 +168,10 @@ export const UNACKED_MAX_BYTES = 131_072
 export const UPLINK_PENDING_MAX = 64
 /** bytes waiting in one socket's write buffer; a reader slower than this is closed */
 export const WRITE_BUFFER_MAX_BYTES = 262_144
+/** ms in which a client must have read answers that fill half of that, before it is taken for gone */
+export const ANSWERS_READ_MAX_MS = 30_000
+/** ms for what a client asked before it said goodbye, or closed its end */
+export const LAST_REQUESTS_MAX_MS = 2_000
 /** ms of silence after a command that close a suspect connection, at least */
 export const SUSPECT_CLOSE_MIN_MS = 10_000
 /** ms of it where the client asked for no keep-alive */

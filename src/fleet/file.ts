@@ -59,10 +59,10 @@ export interface FileDevice {
   readonly deviceName: StringI18n
   /** `+08:00` or an IANA name; default `+00:00` */
   readonly timezone: string
-  /** assetId of the gateway whose topology it is in; default null, none */
+  /** assetId of the gateway whose topology it is in; null: not said, and then a device that is on record stays where it is */
   readonly gateway: string | null
-  /** default false */
-  readonly disabled: boolean
+  /** null: not said; then a device that is on record stays as it is, and a new one is not disabled */
+  readonly disabled: boolean | null
   /** serial number of its client certificate, normalised; default null: its certificate is known by its name */
   readonly certificateSerial: string | null
 }
@@ -354,7 +354,7 @@ function readDevice(reader: Reader, place: Place): FileDevice | null {
     deviceName: reader.name(map, 'deviceName', deviceKey ?? ''),
     timezone: reader.textOr(map, 'timezone', TIMEZONE, '+00:00'),
     gateway: reader.textOr(map, 'gateway', KEY, null),
-    disabled: reader.flag(map, 'disabled'),
+    disabled: reader.entry(map, 'disabled') === null ? null : reader.flag(map, 'disabled'),
     certificateSerial: serial === null ? null : normalSerial(serial),
   }
   if (assetId === null || productKey === null || deviceKey === null || deviceSecret === null) return null

@@ -289,7 +289,12 @@ export class Fleet {
     const secret = this.#sealed(deviceRow(assetId), deviceSecret, present)
     const nameJson = JSON.stringify(deviceName)
     const keys = { assetId, orgId, productKey, deviceKey }
-    return { ...keys, secret, nameJson, timezone, disabled, gatewayAssetId: gateway, certificateSerial }
+    // What applications and gateways decided is not undone by a file that says nothing about it.
+    const kept = {
+      disabled: disabled ?? present?.disabled ?? false,
+      gatewayAssetId: gateway ?? present?.gatewayAssetId ?? null,
+    }
+    return { ...keys, ...kept, secret, nameJson, timezone, certificateSerial }
   }
 }
 

@@ -8,9 +8,11 @@ import type { Codecs } from '../codec/codec.ts'
 import type { Downlink } from '../core/command.ts'
 import { errors } from '../core/errors.ts'
 import {
+  ANSWERS_READ_MAX_MS,
   CLOSE_LINGER_MS,
   CONNECT_MAX_BYTES,
   CONNECT_WAIT_MS,
+  LAST_REQUESTS_MAX_MS,
   ODDITIES_LOGGED,
   PACKET_MAX_BYTES,
   REFUSED_LOGIN_DELAY_MS,
@@ -130,8 +132,15 @@ export class Connection implements Carrier {
   #phase: Phase = { name: 'waiting' }
   /** from the moment that the engine is told of its device */
   #members: Members | null = null
-  /** what its devices ask for, in order; the first is being answered */
+  /** what its devices ask for, in order */
   readonly #requests: SessionRequest[] = []
+  #isAnswering = false
+  /** what is asked for and not answered yet, answers to commands that are being decoded included */
+  #asked = 0
+  /** how it ends when all of that is done */
+  #lastWord: Close | null = null
+  /** ends the wait for a client that does not read */
+  #goOn = (): void => undefined
   /** what it may still take in this turn of the loop; null while it has taken nothing in it */
   #turn: { packetsLeft: number; readonly until: number } | null = null
   #stopping = false
@@ -176,6 +185,7 @@ export class Connection implements Carrier {
   /** Reads no more, lets what was read be committed and acknowledged, then closes. */
   stop(): void {
     this.#stopping = true
+    this.#goOn()
     if (this.#phase.name === 'open') {
       this.#socket.pause()
       this.#closeIfDone(this.#phase)
@@ -266,7 +276,7 @@ export class Connection implements Carrier {
   }
 
   #mayRead(): boolean {
-    if (this.#phase.name === 'open') return this.#phase.machine.reads && !this.#stopping
+    if (this.#phase.name === 'open') return this.#phase.machine.reads && !this.#stopping && this.#lastWord === null
     return this.#phase.name === 'waiting'
   }
 
@@ -398,11 +408,23 @@ export class Connection implements Carrier {
     for (const input of inputs) this.#handOn(open, input)
     for (const each of toEncode) this.#encode(open, each)
     for (const oddity of oddities) this.#odd(open, oddity)
-    this.#requests.push(...requests)
-    if (requests.length > 0 && this.#requests.length === requests.length) void this.#answerAll(open)
+    for (const request of requests) this.#takeIn(open, request)
     // A packet that could not be sent may have ended it already.
-    if (close !== null && this.#phase === open) this.#finish(open, close)
+    if (close !== null && this.#phase === open) this.#endWhenHeard(open, close)
     this.#wakeFor(open)
+  }
+
+  /** An answer to a command waits for nobody; what is asked for waits for what was asked before. */
+  #takeIn(open: Open, request: SessionRequest): void {
+    this.#asked += 1
+    if (request.type === 'rawReply') {
+      void open.members.answer(request).then(() => this.#answered(open, request, null))
+      return
+    }
+    this.#requests.push(request)
+    if (this.#isAnswering) return
+    this.#isAnswering = true
+    void this.#answerAll(open)
   }
 
   #handOn(open: Open, { deviceId, input, uplink }: SessionInput): void {
@@ -429,27 +451,55 @@ export class Connection implements Carrier {
 
   /** One after the other, in the order in which they came: what a login or logout changes counts for those behind it. */
   async #answerAll(open: Open): Promise<void> {
-    for (let request = this.#requests[0]; request !== undefined && this.#phase === open; request = this.#requests[0]) {
-      const answer = await open.members.answer(request)
-      this.#requests.shift()
-      this.#done(open, request.uplink, answer)
+    for (let request = this.#requests.shift(); request !== undefined; request = this.#requests.shift()) {
+      this.#answered(open, request, await open.members.answer(request))
       // A store that answers at once would else hold the loop for as long as there is something to answer.
       await new Promise<void>(resolve => this.#endpoint.defer(resolve))
-      await this.#read()
+      await this.#wasRead()
+      if (this.#phase !== open) this.#requests.length = 0
     }
-    this.#requests.length = 0
+    this.#isAnswering = false
   }
 
-  /** Resolves when the client has read most of what it was told, or is gone: whoever asks faster than it reads waits. */
-  async #read(): Promise<void> {
-    while (this.#phase.name === 'open' && this.#socket.writableLength > WRITE_BUFFER_MAX_BYTES / 2)
-      await new Promise<void>(resolve => {
-        const go = () => {
-          this.#socket.off('drain', go).off('close', go)
-          resolve()
-        }
-        this.#socket.on('drain', go).on('close', go)
-      })
+  #answered(open: Open, { uplink }: SessionRequest, answer: Buffer | null): void {
+    this.#asked -= 1
+    this.#done(open, uplink, answer)
+    if (this.#asked === 0 && this.#lastWord !== null && this.#phase === open) this.#finish(open, this.#lastWord)
+  }
+
+  /**
+   * Resolves when the client has read most of what it was told: whoever asks faster than it reads waits. One that does not read at all is closed, for
+   * nothing else would tell that it is gone while nothing of it is read either.
+   */
+  async #wasRead(): Promise<void> {
+    if (this.#stopping || this.#socket.writableLength <= WRITE_BUFFER_MAX_BYTES / 2) return
+    await new Promise<void>(resolve => {
+      const { clock } = this.#endpoint
+      const giveUp = clock.at(clock.now() + ANSWERS_READ_MAX_MS, () =>
+        this.#close({ reason: 'slow reader', code: null }),
+      )
+      this.#goOn = () => {
+        this.#socket.off('drain', this.#goOn).off('close', this.#goOn)
+        this.#goOn = () => undefined
+        giveUp()
+        resolve()
+      }
+      this.#socket.on('drain', this.#goOn).on('close', this.#goOn)
+    })
+  }
+
+  /** A client that says goodbye, or closes its end, is heard to the end: what it sent before that is done first, within a bound. */
+  #endWhenHeard(open: Open, close: Close): void {
+    const isItsOwn = close.reason === 'client disconnected' || close.reason === 'connection lost'
+    if (this.#asked === 0 || !isItsOwn || this.#stopping) {
+      this.#finish(open, close)
+      return
+    }
+    this.#lastWord = close
+    const { clock } = this.#endpoint
+    this.#wake(clock.now() + LAST_REQUESTS_MAX_MS, () => {
+      if (this.#phase === open) this.#finish(open, close)
+    })
   }
 
   #done(open: Open, uplink: number, answer: Buffer | null): void {

@@ -135,6 +135,11 @@ export class MqttListener {
     await Promise.all(closed)
   }
 
+  /** Closes every connection that is still there, whatever it waits for. */
+  drop(): void {
+    for (const socket of this.#sockets) socket.destroy()
+  }
+
   /** Tells the gateway with this id, if it is connected here, what became of a device of its topology. */
   notify(gatewayId: number, notice: Notice, of: DeviceKeys): void {
     this.#devices.get(gatewayId)?.notify(notice, of)

@@ -109,7 +109,7 @@ export class Members implements Asker {
     this.#here.delete(deviceId)
     const session = this.#carrier.session()
     // Before the engine is told: what was never written to it is given back first.
-    if (session !== null) this.#carrier.carryOut(session.leave(deviceId))
+    if (session !== null) this.#carrier.carryOut(session.leave(deviceId, this.#endpoint.clock.now()))
     const farewell = this.#endpoint.engine.disconnect(deviceId, here.session, reason)
     this.#farewells.add(farewell)
     void farewell.then(() => this.#farewells.delete(farewell))
@@ -138,7 +138,7 @@ export class Members implements Asker {
       return
     }
     const session = this.#carrier.session()
-    if (session !== null) this.#carrier.carryOut(session.leave(deviceId))
+    if (session !== null) this.#carrier.carryOut(session.leave(deviceId, this.#endpoint.clock.now()))
   }
 
   // --- who asks ------------------------------------------------------------------------------------------------

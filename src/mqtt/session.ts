@@ -35,6 +35,7 @@ import {
 import { pack, unpack } from './compression.ts'
 import { Coverage, isFilter, isShared, isTopicName, keysOfFilter, Subscriptions } from './filters.ts'
 import { publishBytes } from './frame.ts'
+import { type Held, type Lane, until } from './lane.ts'
 import {
   type Close,
   type Member,
@@ -55,28 +56,6 @@ interface Pending {
   /** where an answer to it goes; null: it gets none */
   readonly answerTopic: string | null
   committed: boolean
-}
-
-/** One member as the session sees it. */
-interface Lane extends Member {
-  readonly startedAt: number
-  readonly coverage: Coverage
-  /** it listens; once true, it stays so */
-  listens: boolean
-  /** the engine was told that it is ready, and nothing but a full window has spoilt that since */
-  told: boolean
-  /** how many packets had come when the last command was written to it; -1 before the first */
-  sentAfter: number
-  /** a command that its codec is at work on */
-  encoding: Downlink | null
-}
-
-/** A command that is sent as far as the engine knows, and waits for room in the window. Not a byte of it has left. */
-interface Held {
-  readonly lane: Lane
-  readonly downlink: Downlink
-  readonly topic: string
-  readonly payload: Buffer
 }
 
 /** MQTT 3.1.1 knows one code for a filter that is refused [MQTT-3.8.4-5]. */
@@ -116,6 +95,7 @@ export class Session {
   #fullSince: number | null = null
   /** lanes that the engine found not ready for nothing but a full window */
   readonly #turnedAway = new Set<Lane>()
+  readonly #atCodec = new Set<Lane>()
   #held: Held[] = []
   readonly #subscriptions: Subscriptions
   readonly #pending: Pending[] = []
@@ -145,7 +125,7 @@ export class Session {
   }
 
   /** A sub-device is here no more: it logged out, was deleted, or came in elsewhere. What waited to be written to it never left. */
-  leave(deviceId: number): Step {
+  leave(deviceId: number, now: number): Step {
     const lane = this.#lanes.get(deviceId)
     if (lane === undefined) return this.#step()
     this.#lanes.delete(deviceId)
@@ -153,6 +133,9 @@ export class Session {
     this.#unready.delete(lane)
     this.#turnedAway.delete(lane)
     this.#giveBack(lane)
+    // What was behind it may fit.
+    this.#letOut(now)
+    if (!this.#isFull()) this.#fullSince = null
     return this.#step()
   }
 
@@ -194,6 +177,7 @@ export class Session {
     if (this.#suspect) {
       this.#suspect = false
       this.#stirred = true
+      this.#letOut(now)
     }
     const close = this.#read(packet, now)
     return close === null ? this.#step() : this.close(close)
@@ -229,7 +213,7 @@ export class Session {
   tick(now: number): Step {
     for (const lane of this.#unready) if (now >= this.#readyAt(lane)) this.#listen(lane)
     if (now >= this.#activateAt) this.#activate(now)
-    if (this.#held.some(({ downlink }) => now >= downlink.notAfter)) this.#letOut(now)
+    this.#giveBackLate(now)
     if (now >= this.#keepAliveEnd()) return this.close({ reason: 'keep-alive timeout', code: reasonCode.keepAlive })
     if (now >= this.#suspectEnd()) return this.close({ reason: 'silent after a command', code: reasonCode.keepAlive })
     if (now >= this.#fullEnd())
@@ -242,7 +226,8 @@ export class Session {
     if (this.#isClosed) return Number.POSITIVE_INFINITY
     let at = Math.min(this.#keepAliveEnd(), this.#suspectEnd(), this.#fullEnd(), this.#activateAt)
     for (const lane of this.#unready) at = Math.min(at, this.#readyAt(lane))
-    for (const { downlink } of this.#held) at = Math.min(at, downlink.notAfter)
+    for (const { until } of this.#held) at = Math.min(at, until)
+    for (const { encoding } of this.#atCodec) at = Math.min(at, encoding?.until ?? at)
     return at
   }
 
@@ -254,7 +239,8 @@ export class Session {
     const lane = this.#lanes.get(deviceId)
     if (lane === undefined || this.#isClosed) return 'sessionGone'
     if (lane.raw) {
-      lane.encoding = downlink
+      lane.encoding = { downlink, until: until(downlink, now) }
+      this.#atCodec.add(lane)
       this.#toEncode.push({ deviceId, keys: lane.keys, downlink })
       return this.#step()
     }
@@ -268,9 +254,9 @@ export class Session {
   /** What came of a command that was given to its codec: its bytes, or null: it cannot be encoded. Ignored where the command was given back meanwhile. */
   encoded(deviceId: number, commandId: string, bytes: Buffer | null, now: number): Step {
     const lane = this.#lanes.get(deviceId)
-    const downlink = lane?.encoding
+    const downlink = lane?.encoding?.downlink
     if (!lane || !downlink || downlink.commandId !== commandId) return this.#step()
-    lane.encoding = null
+    this.#encodedOrNot(lane)
     const topic = rawCommandTopic(lane.keys)
     if (bytes === null) {
       this.#odd('not encoded', topic)
@@ -356,26 +342,49 @@ export class Session {
     return publishBytes(topic.length, payload.length, this.#terms.version) > this.#terms.maximumPacketSize
   }
 
-  #send(held: Held, now: number): void {
-    this.#held.push(held)
-    this.#letOut(now)
+  /** At once if there is room, however little time there is; else it waits. Not a byte leaves on a connection that may be dead. */
+  #send(message: Omit<Held, 'until'>, now: number): void {
+    const { lane, downlink, payload } = message
+    if (now >= downlink.notAfter) this.#unsent(lane, downlink, 'late')
+    else if (!this.#suspect && this.#held.length === 0 && this.#window.hasRoom(payload.length))
+      this.#write(message, now)
+    else this.#held.push({ ...message, until: until(downlink, now) })
     if (this.#isFull()) this.#fullSince ??= now
   }
 
-  /** Writes what is held, in order, as far as the window has room; gives back what is too late. */
+  #write({ lane, topic, payload }: Omit<Held, 'until'>, now: number): void {
+    // QoS 1 whatever was granted, so that a lost connection shows; never repeated, so never a DUP.
+    const messageId = this.#window.take(payload.length)
+    this.#packets.push({ cmd: 'publish', topic, payload, qos: 1, dup: false, retain: false, messageId })
+    this.#publishedAt = now
+    lane.sentAfter = this.#received
+  }
+
+  /** Writes what is held, in order, as far as there is room; gives back what has waited too long. */
   #letOut(now: number): void {
-    const late = this.#held.filter(({ downlink }) => now >= downlink.notAfter)
-    this.#held = this.#held.filter(({ downlink }) => now < downlink.notAfter)
-    for (const { lane, downlink } of late) this.#unsent(lane, downlink, 'late')
+    this.#giveBackLate(now)
+    if (this.#suspect) return
     for (let held = this.#held[0]; held && this.#window.hasRoom(held.payload.length); held = this.#held[0]) {
       this.#held.shift()
-      // QoS 1 whatever was granted, so that a lost connection shows; never repeated, so never a DUP.
-      const { lane, topic, payload } = held
-      const messageId = this.#window.take(payload.length)
-      this.#packets.push({ cmd: 'publish', topic, payload, qos: 1, dup: false, retain: false, messageId })
-      this.#publishedAt = now
-      lane.sentAfter = this.#received
+      this.#write(held, now)
     }
+  }
+
+  #giveBackLate(now: number): void {
+    const late = this.#held.filter(held => now >= held.until)
+    this.#held = this.#held.filter(held => now < held.until)
+    for (const { lane, downlink } of late) this.#unsent(lane, downlink, 'late')
+    for (const lane of this.#atCodec) {
+      const { encoding } = lane
+      if (encoding === null || now < encoding.until) continue
+      this.#encodedOrNot(lane)
+      this.#unsent(lane, encoding.downlink, 'late')
+    }
+  }
+
+  #encodedOrNot(lane: Lane): void {
+    lane.encoding = null
+    this.#atCodec.delete(lane)
   }
 
   #unsent(lane: Lane, { commandId, session }: Downlink, reason: Unsent['reason']): void {
@@ -385,8 +394,8 @@ export class Session {
 
   /** The member is gone: of its command that is not written yet no byte has left, nor will. */
   #giveBack(lane: Lane): void {
-    if (lane.encoding !== null) this.#unsent(lane, lane.encoding, 'sessionGone')
-    lane.encoding = null
+    if (lane.encoding !== null) this.#unsent(lane, lane.encoding.downlink, 'sessionGone')
+    this.#encodedOrNot(lane)
     for (const held of this.#held) if (held.lane === lane) this.#unsent(lane, held.downlink, 'sessionGone')
     this.#held = this.#held.filter(held => held.lane !== lane)
   }
