@@ -12,6 +12,7 @@ const BURST_MAX = 6
 const MANY = 7
 /** characters; three of these are more than a connection may have on its way */
 const LARGE = 60_000
+const ALL_LARGE = 0.06
 const REMEMBERED = 12
 /** chance of each caller */
 const AT_MOMENTS: Readonly<Record<Moment, number>> = {
@@ -103,7 +104,8 @@ export class Caller {
     const from = world.random.int(0, this.#deviceIds.length - 1)
     const ttlS = world.random.chance(0.3) ? 0 : this.#drawTtl()
     world.count('caller calls for many')
-    for (const deviceId of this.#deviceIds.slice(from, from + MANY)) this.#enqueue(deviceId, ttlS)
+    const isLarge = world.random.chance(ALL_LARGE)
+    for (const deviceId of this.#deviceIds.slice(from, from + MANY)) this.#enqueue(deviceId, ttlS, isLarge)
   }
 
   /** Something is called in the very millisecond in which an open command lapses, or the one before. */
@@ -168,13 +170,14 @@ export class Caller {
     })
   }
 
-  #enqueue(deviceId: number, pendingTtlS: number): void {
+  #enqueue(deviceId: number, pendingTtlS: number, isLarge = false): void {
     const { world, checks, host } = this.#around
     const { random } = world
     this.#tags.next += 1
     const tag = this.#tags.next
     const kind = random.pick([Kind.set, Kind.invoke])
-    const padding = random.chance(0.1) ? { padding: 'x'.repeat(random.chance(0.1) ? LARGE : 200) } : {}
+    const chars = isLarge ? LARGE : random.chance(0.1) ? 200 : 0
+    const padding = chars > 0 ? { padding: 'x'.repeat(chars) } : {}
     const command: NewCommand = {
       kind,
       identifier: kind === Kind.set ? 'point' : random.pick(['reboot', 'configure']),

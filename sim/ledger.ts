@@ -93,8 +93,6 @@ export interface Circumstances {
   readonly process: number
   /** when the store last failed on purpose, on the world's own time */
   readonly faultAt: number
-  /** a session has the command and has not written it, or has given it back and that is on its way */
-  isUnwritten(commandId: string): boolean
 }
 
 export class Ledger {
@@ -353,10 +351,8 @@ export class Ledger {
     const { stoppedAt, process, faultAt } = circumstances
     // A process that lives on, with a store that works, knows what it did not hand over.
     const isKnown = entry.sentIn?.process === process && faultAt < entry.sentIn.worldNow
-    if (reason === 'timeout' && from === State.sent && entry.published === 0 && circumstances.isUnwritten(entry.id))
-      this.#world.count('GAP: what a session holds is called timed out')
-    else if (reason === 'timeout' && from === State.sent && entry.published === 0 && isKnown)
-      this.broken(7, log.deviceId, `${entry.id} times out, and its bytes never left`)
+    const isUnsent = reason === 'timeout' && from === State.sent && entry.published === 0
+    if (isUnsent && isKnown) this.broken(7, log.deviceId, `${entry.id} times out, and its bytes never left`)
     if (to === State.sent && stoppedAt !== null && at > stoppedAt)
       this.broken(23, log.deviceId, `${entry.id} is sent at ${at}, the stop was at ${stoppedAt}`)
     if (reason === 'offline' && !circumstances.wasAway(log.deviceId))

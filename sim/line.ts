@@ -79,6 +79,8 @@ export class Line {
   #subscribedAt = 0
   #received = 0
   #suspect = false
+  /** the device whose command was not answered then */
+  #suspectFor = 0
   /** the session is over; its devices may still be here for a moment */
   #isOver = false
   #isClosed = false
@@ -268,6 +270,8 @@ export class Line {
 
   /** The engine hands a command over. What its codec is at work on for this device is forgotten: the engine has settled that. */
   handedOver(deviceId: number, downlink: Downlink): void {
+    if (this.#suspect && this.#suspectFor === deviceId)
+      this.#broken(15, deviceId, `${downlink.commandId} is decided on for a connection that was found silent`)
     const { commands } = this.#beside.ledger.log(deviceId)
     for (const [id, parcel] of this.#parcels) {
       if (parcel.deviceId !== deviceId || parcel.where !== 'encoding' || id === downlink.commandId) continue
@@ -387,7 +391,9 @@ export class Line {
   /** The engine says that a command was not answered in time, and nothing had come. */
   suspected(deviceId: number, reads: boolean): void {
     const lane = this.#lanes.get(deviceId)
-    if (lane !== undefined && this.#isSilent(lane, reads)) this.#suspect = true
+    if (lane === undefined || !this.#isSilent(lane, reads)) return
+    this.#suspect = true
+    this.#suspectFor = deviceId
   }
 
   /** Nothing is under way in the process: everything that follows from what came has been done. Adds who may be sent to. */

@@ -2,9 +2,9 @@
 // Data only. That each still fits the source is test/mutants.test.ts; how they are tried is mutants.ts.
 
 import type { Mutant } from './mutant.ts'
-import { batch, engine, memory, sqlite, sqliteStatements } from './mutants-around.ts'
+import { batch, engine, memory, memoryNodes, sqlite, sqliteStatements } from './mutants-around.ts'
 import { ids, rules } from './mutants-of-rules.ts'
-import { gateway, members, session } from './mutants-of-sessions.ts'
+import { gateway, members, session, window } from './mutants-of-sessions.ts'
 
 export const mutants: readonly Mutant[] = [
   ...rules,
@@ -12,9 +12,11 @@ export const mutants: readonly Mutant[] = [
   ...engine,
   ...batch,
   ...memory,
+  ...memoryNodes,
   ...sqliteStatements,
   ...sqlite,
   ...session,
+  ...window,
   ...members,
   ...gateway,
 ]

@@ -76,7 +76,7 @@ export const engine = of('src/engine.ts', [
   {
     name: 'failed-step-never-made-up-for',
     find: "if (input.type !== 'new' && input.type !== 'cancel' && input.type !== 'tick') this.#goOnLater(deviceId)",
-    replace: '',
+    replace: 'void 0',
     breaks: 'after a hiccup of the store a device that is connected gets nothing any more',
   },
   {
@@ -206,18 +206,6 @@ export const memory = of('src/store/memory.ts', [
     breaks: 'what was decided on an old picture of a device is written over the new one',
   },
   {
-    name: 'memory-high-water-lowered',
-    find: 'lastCommandId: ids.at(-1) ?? null',
-    replace: 'lastCommandId: ids.at(0) ?? null',
-    breaks: 'after a restart a new command gets the id of an old one',
-  },
-  {
-    name: 'memory-clock-floor-lost',
-    find: 'clockAt: Math.max(before.clockAt, now) })',
-    replace: 'clockAt: 0 })',
-    breaks: 'after a restart with the clock set back, what was expired is alive again',
-  },
-  {
     name: 'memory-due-late-by-one',
     find: 'some(command => now >= lapsesAt(command))',
     replace: 'some(command => now > lapsesAt(command))',
@@ -340,3 +328,18 @@ export const sqlite = of(
   ],
   'sqlite',
 )
+
+export const memoryNodes = of('src/store/memory-nodes.ts', [
+  {
+    name: 'memory-high-water-lowered',
+    find: 'lastCommandId: ids.at(-1) ?? null',
+    replace: 'lastCommandId: ids.at(0) ?? null',
+    breaks: 'after a restart a new command gets the id of an old one',
+  },
+  {
+    name: 'memory-clock-floor-lost',
+    find: 'const clockAt = Math.max(before.clockAt, now)',
+    replace: 'const clockAt = 0',
+    breaks: 'after a restart with the clock set back, what was expired is alive again',
+  },
+])

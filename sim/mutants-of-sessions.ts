@@ -100,6 +100,24 @@ export const session = of('src/mqtt/session.ts', [
     breaks: 'a command whose time was over while it waited for room reaches the device',
   },
   {
+    name: 'written-though-it-may-be-dead',
+    find: 'else if (!this.#suspect && this.#held.length === 0',
+    replace: 'else if (this.#held.length === 0',
+    breaks: 'a command goes into a connection that was found dead as it was decided on',
+  },
+  {
+    name: 'heard-again-and-not-let-out',
+    find: '      this.#stirred = true\n      this.#letOut(now)\n',
+    replace: '      this.#stirred = true\n',
+    breaks: 'what waited while a gateway was silent waits on when it speaks again',
+  },
+  {
+    name: 'codec-may-take-for-ever',
+    find: 'if (encoding === null || now < encoding.until) continue',
+    replace: 'if (encoding === null || now >= encoding.until) continue',
+    breaks: 'a command that its codec never finished is reported as sent and timed out',
+  },
+  {
     name: 'held-too-long-is-dropped',
     find: "for (const { lane, downlink } of late) this.#unsent(lane, downlink, 'late')",
     replace: 'void late',
@@ -153,6 +171,22 @@ export const session = of('src/mqtt/session.ts', [
     find: "this.#inputs.push({ deviceId: lane.deviceId, input: { type: 'ready' }, uplink: null })",
     replace: '',
     breaks: 'a device comes back and what was kept for it is not sent',
+  },
+])
+
+export const window = of('src/mqtt/window.ts', [
+  {
+    name: 'window-without-bytes',
+    find: 'this.#unacked.size < this.#size && this.#bytes + bytes <= UNACKED_MAX_BYTES',
+    replace: 'this.#unacked.size < this.#size',
+    breaks:
+      'large commands for many sub-devices overrun the socket of their gateway, which is closed as one that does not read',
+  },
+  {
+    name: 'acknowledged-bytes-still-count',
+    find: '    this.#bytes -= this.#unacked.get(id) ?? 0\n',
+    replace: '',
+    breaks: 'a connection that lasts gets one command at a time in the end',
   },
 ])
 

@@ -12,6 +12,7 @@ import type { Surroundings } from './units.ts'
 const EDIT_MEANWHILE = 0.04
 /** as something comes from a device, or goes to it */
 const AT_THE_MOMENT = 0.02
+const AT_LOGIN = 0.06
 /** of these: rather deleted than disabled, in a world in which devices are deleted */
 const DELETED = 0.5
 
@@ -38,12 +39,18 @@ export class Operator {
 
   #atTheMoment(moment: Moment, deviceId: number): void {
     const { world, host } = this.#around
-    if (world.calm || moment === 'stop' || !world.random.chance(AT_THE_MOMENT)) return
+    const { random, faults } = world
+    if (world.calm || moment === 'stop' || !random.chance(moment === 'login' ? AT_LOGIN : AT_THE_MOMENT)) return
     const kin = host.kin(deviceId)
     if (kin === null) return
     world.count('operator acts at the moment')
-    if (world.faults.strikes.delete > 0 && world.random.chance(DELETED)) this.delete(kin)
-    else this.toggle(kin)
+    const act = (): void => {
+      if (faults.strikes.delete > 0 && random.chance(DELETED)) this.delete(kin)
+      else this.toggle(kin)
+    }
+    // Before what is about to be decided, or behind it.
+    if (random.chance(0.5)) act()
+    else world.after(0, 'actor', act)
   }
 
   // --- behind the engine's back --------------------------------------------------------------------------------------

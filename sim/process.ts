@@ -249,7 +249,6 @@ export class Incarnation implements Gated, Beside {
       stoppedAt: this.stoppedAt,
       process: this.number,
       faultAt: this.#host.faultAt,
-      isUnwritten: commandId => [...this.connections].some(({ line }) => line.keeps(commandId)),
     })
   }
 

@@ -304,7 +304,7 @@ export class Engine {
   }
 
   /** One bad input never harms another: a batch that fails is tried again input by input, and the one that fails alone is answered 99500. */
-  async #batch(entries: readonly Entry[]): Promise<void> {
+  async #batch(entries: Entry[]): Promise<void> {
     const startedAt = performance.now()
     let plan: Plan
     let stale: ReadonlySet<number>
@@ -357,8 +357,9 @@ export class Engine {
   }
 
   /** Everything before the commit. Answers nobody and changes nothing, so that it may be thrown away. */
-  async #plan(entries: readonly Entry[]): Promise<Plan> {
+  async #plan(entries: Entry[]): Promise<Plan> {
     const works = await this.#load(entries)
+    entries.unshift(...this.#unsentMeanwhile(works))
     const now = this.#options.clock.now()
     const refused: Plan['refused'] = []
     let lastCommandId: string | null = null
@@ -373,6 +374,14 @@ export class Engine {
     const inputs = await this.#inputsToPublish(changed)
     const batch = { node: this.#options.ids.node, lastCommandId, now, changes: changed.map(toChange) }
     return { works: all, refused, inputs, batch }
+  }
+
+  /** What was said to be unsent while the queues were loaded: it is decided on before anything else of its device. */
+  #unsentMeanwhile(works: ReadonlyMap<number, Work<Entry>>): Entry[] {
+    const isOne = ({ deviceId, input }: Entry): boolean => input.type === 'unsent' && works.has(deviceId)
+    const found = this.#pending.filter(isOne)
+    if (found.length > 0) this.#pending = this.#pending.filter(entry => !isOne(entry))
+    return found
   }
 
   async #load(entries: readonly Entry[]): Promise<Map<number, Work<Entry>>> {

@@ -117,6 +117,8 @@ describe.each(['memory', 'sqlite'])('the fleet on %s', kind => {
     await fleet.apply(read(more), NOW)
     expect((await fleet.subDevices({ assetId: 'g1' })).map(({ assetId }) => assetId)).toEqual(['a1', 'a2'])
     expect(await fleet.subDevices({ assetId: 'a1' })).toEqual([])
+    expect(await fleet.countSubDevices({ assetId: 'g1' })).toBe(2)
+    expect(await fleet.countSubDevices({ assetId: 'a1' })).toBe(0)
   })
 
   it('takes a product that was stored without a format for one of JSON', async () => {

@@ -5,9 +5,10 @@ import fc from 'fast-check'
 import { afterEach, describe, expect, it } from 'vitest'
 import { Kind } from '../src/core/command.ts'
 import { errors } from '../src/core/errors.ts'
-import { HTTP_COMMAND_MAX_BYTES, HTTP_LIFETIME_GRACE_MS, HTTP_UNFIT_MAX } from '../src/core/limits.ts'
+import { HTTP_COMMAND_MAX_BYTES, HTTP_LIFETIME_GRACE_MS, HTTP_UNFIT_MAX, TURN_MAX_MS } from '../src/core/limits.ts'
 import { DeviceSession } from '../src/http/device-session.ts'
 import { commandHeaders, headerJson } from '../src/http/device-wire.ts'
+import { Turns } from '../src/uplink/turns.ts'
 import { HttpDevicesRig, type HttpDevicesRigOptions } from './rig/http-devices.ts'
 import { RawConnection, request } from './rig/raw.ts'
 import { TestDevice } from './rig/server.ts'
@@ -188,7 +189,7 @@ describe('the link of a session', () => {
       },
     }
     const terms = { sessionId: 's', device, lifetimeMs: 1_000, takesInvocations: true, isCustom: false }
-    const session = new DeviceSession(terms, { engine: rig.engine, clock, gone: () => undefined })
+    const session = new DeviceSession(terms, { engine: rig.engine, clock, turns: null, gone: () => undefined })
     const answer = await rig.engine.connect(device.id, session)
     if (!answer.ok) throw new Error(answer.message)
     session.begin(answer.session)
@@ -208,6 +209,33 @@ describe('the link of a session', () => {
     await rig.loggedIn('d1')
     expect(session.isOver).toBe(true)
     expect(timers.size).toBe(0)
+  })
+})
+
+describe('requests of a session', () => {
+  it('that are answered at once give the loop a turn between them', async () => {
+    const rig = await start()
+    const device = await rig.row('d1')
+    const log: string[] = []
+    let now = 0
+    const defer = (run: () => void) =>
+      void setImmediate(() => {
+        log.push('turn')
+        run()
+      })
+    const turns = new Turns({ clock: { now: () => now }, defer })
+    const terms = { sessionId: 's', device, lifetimeMs: 1_000, takesInvocations: false, isCustom: false }
+    const { engine, clock } = rig
+    const session = new DeviceSession(terms, { engine, clock, turns, gone: () => undefined })
+    const work = (name: string, ms: number) => async () => {
+      log.push(name)
+      now += ms
+      return name
+    }
+    const long = TURN_MAX_MS
+    const asked = [long, long, 1, 1, long].map((ms, n) => session.perform(work(String(n), ms), () => true))
+    expect((await Promise.all(asked)).map(performed => performed?.answer)).toEqual(['0', '1', '2', '3', '4'])
+    expect(log.join(' ')).toMatch(/^0 turn 1 turn 2 3 4/)
   })
 })
 

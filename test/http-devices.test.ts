@@ -287,6 +287,43 @@ describe('a request', () => {
     expect(await call(reply, '{"id":"1","code":200}')).toMatchObject(refusal(401, /./, 401))
   })
 
+  it('without a session is refused while its body is still to come, so that strangers cannot fill the memory', async () => {
+    const rig = await start()
+    const device = await rig.loggedIn('d1')
+    const path = `/topic${device.sys}/thing/measurepoint/post`
+    const announced = { 'content-length': String(PACKET_MAX_BYTES) }
+    for (const [query, code] of [
+      ['', 401],
+      ['?sessionId=nonsense', 401],
+      [`?sessionId=${device.sessionId}&sessionId=x`, 1220],
+    ] as const)
+      for (const slash of ['', '/'])
+        expect(jsonOf(await rawCall(rig.url, request('POST', slash + path + query, announced)))).toMatchObject({ code })
+    const own = `${path}?sessionId=${device.sessionId}`
+    expect(jsonOf(await rawCall(rig.url, request('PUT', own, announced)))).toMatchObject({ code: 405 })
+    expect(new Set(rig.counted.slice(1))).toEqual(new Set(['device 401', 'device 1220', 'device 405']))
+    // What was refused so is over: the connection goes on with the next request.
+    const body = '{"id":"1","params":{"measurepoints":{"Power":1}}}'
+    const connection = new RawConnection(rig.url)
+    connection.send(Buffer.concat([request('POST', `${path}?sessionId=x`, {}, body), request('POST', own, {}, body)]))
+    expect((await connection.answers(2)).map(answer => jsonOf(answer).code)).toEqual([401, 200])
+    connection.destroy()
+  })
+
+  it('whose session ends while its body is under way is refused too', async () => {
+    const rig = await start()
+    const device = await rig.loggedIn('d1')
+    const path = `/topic${device.sys}/thing/measurepoint/post?sessionId=${device.sessionId}`
+    const body = '{"id":"1","params":{"measurepoints":{"Power":1}}}'
+    const bytes = request('POST', path, {}, body)
+    const connection = new RawConnection(rig.url).send(bytes.subarray(0, bytes.length - 1))
+    await rig.loggedIn('d1')
+    connection.send(bytes.subarray(bytes.length - 1))
+    expect(jsonOf(await connection.answer())).toMatchObject({ code: 401, data: {} })
+    connection.destroy()
+    expect(await rig.store.latestValues((await rig.row('d1')).id, null)).toEqual([])
+  })
+
   it('with files is refused before they are read, however large they are', async () => {
     const rig = await start()
     const device = await rig.loggedIn('d1')

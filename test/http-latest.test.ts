@@ -1,7 +1,7 @@
 // What devices last reported, as applications read it: over HTTP, of a whole server to which a device reports over MQTT.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { PAGE_MAX_BYTES, POINTS_MAX_PER_DEVICE, REPORTED_MAX_CHARS } from '../src/core/limits.ts'
+import { PAGE_MAX_BYTES, POINTS_MAX_PER_DEVICE, REPORTED_MAX_BYTES } from '../src/core/limits.ts'
 import { AskingDevice } from './rig/gateway.ts'
 import { type AppRig, expectRefused, httpFleet, NOBODY, startApp } from './rig/http.ts'
 import {
@@ -41,8 +41,8 @@ describe('the latest of a device', () => {
       { type: 'event', deviceId: t1, event: { eventId: 'fault', outputJson: '{"code":9}', at: T - 1 } },
     ])
     // More than a page: the largest values, as many of them as it takes.
-    const large = JSON.stringify('x'.repeat(REPORTED_MAX_CHARS - 2))
-    const count = Math.ceil(PAGE_MAX_BYTES / REPORTED_MAX_CHARS) + 1
+    const large = JSON.stringify('x'.repeat(REPORTED_MAX_BYTES - 2))
+    const count = Math.ceil(PAGE_MAX_BYTES / REPORTED_MAX_BYTES) + 1
     const deviceId = await id('free1')
     await rig.store.saveData([
       { type: 'measurepoints', deviceId, values: Array.from({ length: count }, (_, i) => point(`p${i}`, large)) },
@@ -88,16 +88,31 @@ describe('the latest of a device', () => {
     expect((await askEvents({}, { assetId: 't2' })).data).toEqual([])
   })
 
-  it('is asked for in parts where it is more than a page', async () => {
+  it('is asked for in parts where it is more than a page, which is known before it is read', async () => {
     const free = { assetId: 'free1' }
+    const { latestValues, latestEvents } = rig.store
+    let reads = 0
+    const counting =
+      <A extends unknown[], T>(read: (...args: A) => Promise<T>) =>
+      (...args: A) => {
+        reads += 1
+        return read.apply(rig.store, args)
+      }
+    rig.store.latestValues = counting(latestValues)
+    rig.store.latestEvents = counting(latestEvents)
     expectRefused(
       await ask({}, free),
       99400,
       /^Invalid Argument measurepointIds:what the device reported is 4\.\d MB; name fewer$/,
     )
     expectRefused(await askEvents({}, free), 99400, /^Invalid Argument eventIds:.*name fewer$/)
+    const all = (name: string) => Array.from({ length: 300 }, (_, i) => `${name}${i}`)
+    expectRefused(await ask({ measurepointIds: all('p') }, free), 99400, /name fewer$/)
+    expectRefused(await askEvents({ eventIds: all('e') }, free), 99400, /name fewer$/)
+    expect(reads).toBe(0)
     expect((await ask({ measurepointIds: ['p0', 'p1'] }, free)).data).toHaveLength(2)
     expect((await askEvents({ eventIds: ['e0'] }, free)).data).toHaveLength(1)
+    expect(reads).toBe(2)
   })
 
   const odd: [unknown, RegExp][] = [

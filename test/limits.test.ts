@@ -45,12 +45,24 @@ describe('limits', () => {
     expect(limits.REGISTER_MAX_DEVICES * 220).toBeLessThan(limits.REQUEST_ANSWER_MAX_BYTES)
     expect(limits.REQUEST_ANSWER_MAX_BYTES).toBeLessThan(limits.WRITE_BUFFER_MAX_BYTES)
     // One request may always be saved, be it as large as it may, and does not fill the queue.
-    expect(limits.REQUEST_ITEMS_MAX).toBeLessThan(limits.SAVE_QUEUE_MAX_CHANGES)
-    expect(limits.REGISTER_MAX_DEVICES).toBeLessThan(limits.SAVE_QUEUE_MAX_CHANGES)
-    expect(limits.SAVE_BATCH_MAX_CHANGES).toBeLessThan(limits.SAVE_QUEUE_MAX_CHANGES)
+    const longValues = limits.DECOMPRESSED_MAX_BYTES / limits.SAVE_ROW_CHARS
+    const rowsOfRequest = limits.REQUEST_MAX_VALUES + limits.REQUEST_ITEMS_MAX + longValues
+    expect(rowsOfRequest).toBeLessThan(limits.SAVE_QUEUE_MAX_ROWS)
+    expect(limits.SAVE_BATCH_MAX_ROWS).toBeLessThan(limits.SAVE_QUEUE_MAX_ROWS)
+    // All measurepoints of a device come in one report, each with a quality; and so do a few of each of many.
+    expect(limits.POINTS_MAX_PER_DEVICE).toBeLessThanOrEqual(limits.REQUEST_MAX_VALUES)
+    expect(4 * limits.REQUEST_MAX_VALUES).toBeLessThan(limits.PAYLOAD_MAX_PARTS)
+    expect(limits.ATTRIBUTES_MAX_PER_REQUEST).toBeLessThanOrEqual(limits.REQUEST_MAX_VALUES)
+    // Every model that fits into an answer is told, with what else of it is left out there.
+    expect(limits.TOLD_MODEL_MAX_CHARS).toBeGreaterThan(limits.REQUEST_ANSWER_MAX_BYTES)
     expect(limits.ATTRIBUTES_MAX_PER_REQUEST).toBeLessThanOrEqual(limits.ATTRIBUTES_MAX_PER_DEVICE)
     // All that a device may report at once fits on a page only in parts, each of which does.
-    expect(limits.REPORTED_MAX_CHARS).toBeLessThan(limits.PAGE_MAX_BYTES)
+    expect(limits.REPORTED_MAX_BYTES).toBeLessThan(limits.PAGE_MAX_BYTES)
+    // The worst that one device can put on the disk is what the comment there says.
+    const { POINTS_MAX_PER_DEVICE, ATTRIBUTES_MAX_PER_DEVICE, REPORTED_MAX_BYTES, TAG_MAX_CHARS } = limits
+    expect(POINTS_MAX_PER_DEVICE * REPORTED_MAX_BYTES).toBeLessThanOrEqual(82_000_000)
+    expect(ATTRIBUTES_MAX_PER_DEVICE * REPORTED_MAX_BYTES).toBeLessThan(16_500_000)
+    expect(ATTRIBUTES_MAX_PER_DEVICE * TAG_MAX_CHARS * 3).toBeLessThan(3_100_000)
     // A codec may say as much as a device that needs none; what one connection has pending may all wait for a codec.
     expect(limits.CODEC_RESULT_MAX_BYTES).toBe(limits.PACKET_MAX_BYTES)
     expect(limits.UPLINK_PENDING_MAX * limits.PACKET_MAX_BYTES).toBeLessThanOrEqual(limits.CODEC_QUEUE_MAX_BYTES)

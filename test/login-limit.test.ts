@@ -11,7 +11,7 @@ import {
   LOGIN_SOURCES_MAX,
   REFUSED_LOGIN_DELAY_MS,
 } from '../src/core/limits.ts'
-import { LoginLimit, sourceOf } from '../src/uplink/login-limit.ts'
+import { gatewaySource, LoginLimit, sourceOf } from '../src/uplink/login-limit.ts'
 import { ManualClock } from './rig/clock.ts'
 import { connectPacket, MqttRig } from './rig/mqtt.ts'
 
@@ -168,6 +168,17 @@ describe('an address', () => {
     expect(looked).toBe(LOGIN_PAIR_BURST)
     expect(limit.allows('2001:db8:0:1::1', d1, T0)).toBe(true)
     expect(limit.size.sources).toBe(1)
+  })
+})
+
+describe('a gateway', () => {
+  it.each(['g1', 'G1', 'g1%25', '::1', 'g1::', 'ffff:10.0.0.1'])('is a source of its own: %s', assetId => {
+    const source = gatewaySource({ assetId })
+    expect(sourceOf(source)).toBe(source)
+    const limit = new LoginLimit()
+    expect(looked(limit, LOGIN_PAIR_BURST + 1, source, d1, T0)).toBe(LOGIN_PAIR_BURST)
+    for (const other of [gatewaySource({ assetId: 'g2' }), gatewaySource({ assetId: assetId.toUpperCase() }), assetId])
+      if (other !== source) expect(limit.allows(other, d1, T0)).toBe(true)
   })
 })
 

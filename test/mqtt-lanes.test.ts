@@ -234,6 +234,15 @@ describe('the window of a gateway', () => {
     expect(session.publish(39, command(102), NOW)).toBe('sessionGone')
   })
 
+  it('is not answered for what it still holds: that is a guess', () => {
+    const { session, sent } = full()
+    session.publish(40, command(100), NOW)
+    const guess = publish('/sys/pk/s40/thing/service/measurepoint/set_reply', `{"id":"${commandId(100)}","code":200}`)
+    expect(session.receive(guess, NOW)).toMatchObject({ inputs: [], oddities: [{ kind: 'stray answer' }] })
+    session.receive(puback(sent[0]), NOW + 1)
+    expect(session.receive(guess, NOW + 2).inputs).toMatchObject([{ deviceId: 40, input: { type: 'reply' } }])
+  })
+
   it('lets out what fits when a member leaves whose command did not', () => {
     const session = gateway(10)
     const large = (n: number) => command(n, { inputJson: JSON.stringify('x'.repeat(60_000)) })

@@ -393,7 +393,8 @@ describe('the schema', () => {
     for (const [name, sql] of Object.entries(statements)) {
       const parameters = Array.from(sql.match(/\?/g) ?? [], () => 1)
       const plan: { detail: string }[] = db.prepare(`explain query plan ${sql}`).all(...parameters)
-      const steps = plan.map(({ detail }) => detail).join('; ')
+      // A list of parameters is no table.
+      const steps = plan.flatMap(({ detail }) => (detail.startsWith('SCAN json_each') ? [] : detail)).join('; ')
       if (!mayScan.has(name)) expect(`${name}: ${steps}`).not.toMatch(/SCAN|ORDER BY/)
     }
     db.close()

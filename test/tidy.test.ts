@@ -16,7 +16,7 @@ const read = (file: string) => readFileSync(join(root, file), 'utf8')
 /** Where a file belongs: its folder under src, or its own name where it stands alone. */
 const room = (file: string): string => {
   const [, first = '', second] = file.split('/')
-  if (first === 'store') return second === 'store.ts' ? 'port' : 'store'
+  if (first === 'store') return second === 'store.ts' || second === 'nodes.ts' ? 'port' : 'store'
   return first.replace(/\.ts$/, '')
 }
 /** the store a file belongs to: sqlite-statements.ts to sqlite */

@@ -5,6 +5,7 @@ import {
   ATTRIBUTES_MAX_PER_DEVICE,
   ATTRIBUTES_MAX_PER_REQUEST,
   REPORT_AHEAD_MAX_MS,
+  REQUEST_MAX_VALUES,
   TAG_MAX_CHARS,
 } from '../src/core/limits.ts'
 import { type Connection, NOW, UplinkRig } from './rig/uplink.ts'
@@ -100,12 +101,24 @@ describe('attributes', () => {
     expect(await query(['a1'], free), 'all or nothing').toEqual({ a1: 1 })
   })
 
-  it('that would make too long an answer are asked for in parts', async () => {
+  it('that would make too long an answer are asked for in parts, and nothing else is read', async () => {
     const free = await rig.connection('f1')
     for (let i = 0; i < 16; i += 1)
       expect(await update({ [`a${i}`]: 'x'.repeat(16_000) }, free)).toMatchObject({ code: 200 })
+    const read: unknown[] = []
+    const { attributes } = rig.store
+    rig.store.attributes = async (...asked) => {
+      const found = await attributes.apply(rig.store, asked)
+      read.push([...found.keys()])
+      return found
+    }
     expect(await free.ask('thing/attribute/query', { attributes: [] })).toMatchObject({ id: '7', code: 1008, data: {} })
-    expect(Object.keys(await query(['a1', 'a2'], free))).toEqual(['a1', 'a2'])
+    const all = Array.from({ length: 16 }, (_, i) => `a${i}`)
+    expect(await free.ask('thing/attribute/query', { attributes: all })).toMatchObject({ code: 1008 })
+    expect(read).toEqual([])
+    expect(Object.keys(await query(['a2', 'a1', 'none', 'a2'], free))).toEqual(['a1', 'a2'])
+    expect(await query(['none'], free)).toEqual({})
+    expect(read).toEqual([['a1', 'a2'], []])
   })
 
   it.each(['attribute/post', 'attributes/post'])('of several devices come over a channel on %s', async path => {
@@ -128,6 +141,15 @@ describe('attributes', () => {
       expect(told).toMatchObject({ code, message: expect.stringContaining('params[1]: ') })
     }
     expect(await channel.ask(path, {})).toMatchObject({ code: 1220 })
+    const free = rig.channel('freePk')
+    const many = (items: number) =>
+      Array.from({ length: items }, () => ({ deviceKey: 'f1', attributes: numbered(ATTRIBUTES_MAX_PER_REQUEST) }))
+    const most = REQUEST_MAX_VALUES / ATTRIBUTES_MAX_PER_REQUEST
+    expect(await free.ask(path, many(most))).toMatchObject({ code: 200 })
+    expect(await free.ask(path, [...many(most), { deviceKey: 'f1', attributes: { more: 1 } }])).toMatchObject({
+      code: 1204,
+      message: expect.stringContaining('a request may have 5000 values, got 5001'),
+    })
     expect(await query(['count'], await rig.connection('m2'))).toEqual({ count: 2 })
   })
 })
@@ -157,6 +179,23 @@ describe('tags', () => {
     await update(['z', '4'], ['__proto__', '5'])
     const answer = '{"id":"7","code":200,"data":{"z":"4","2":"2","1":"3","__proto__":"5"},"message":""}'
     expect(await m1.send('thing/tag/query', '{"id":"7","params":{"tags":[]}}')).toBe(answer)
+  })
+
+  it('that would make too long an answer are asked for in parts, and nothing else is read', async () => {
+    const keys = Array.from({ length: 100 }, (_, i) => `t${i}`)
+    expect(await update(...keys.map((key): [string, string] => [key, '泵'.repeat(TAG_MAX_CHARS)]))).toMatchObject({
+      code: 200,
+    })
+    const { tags } = rig.store
+    const read: number[] = []
+    rig.store.tags = async (...asked) => {
+      const found = await tags.apply(rig.store, asked)
+      read.push(found.size)
+      return found
+    }
+    expect(await m1.ask('thing/tag/query', {})).toMatchObject({ code: 1008, data: {} })
+    expect(Object.keys(await query(['t7', 'none', 't3']))).toEqual(['t3', 't7'])
+    expect(read).toEqual([2])
   })
 
   it('are text, and that without what no text can be', async () => {

@@ -5,8 +5,9 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import {
   POINTS_MAX_PER_DEVICE,
   REPORT_AHEAD_MAX_MS,
-  REPORTED_MAX_CHARS,
+  REPORTED_MAX_BYTES,
   REQUEST_ITEMS_MAX,
+  REQUEST_MAX_VALUES,
 } from '../src/core/limits.ts'
 import { NOW, UplinkRig } from './rig/uplink.ts'
 
@@ -144,8 +145,8 @@ describe('a value', () => {
   it('has a bound, and so has the number of points', async () => {
     const device = await rig.connection('f1')
     const text = (length: number) => 'x'.repeat(length - 2)
-    expect(await device.ask(POST, { measurepoints: { a: text(REPORTED_MAX_CHARS) } })).toMatchObject({ code: 200 })
-    expect(await device.ask(POST, { measurepoints: { a: text(REPORTED_MAX_CHARS + 1) } })).toMatchObject({ code: 1204 })
+    expect(await device.ask(POST, { measurepoints: { a: text(REPORTED_MAX_BYTES) } })).toMatchObject({ code: 200 })
+    expect(await device.ask(POST, { measurepoints: { a: text(REPORTED_MAX_BYTES + 1) } })).toMatchObject({ code: 1204 })
     const points = (from: number, count: number) =>
       Object.fromEntries(Array.from({ length: count }, (_, i) => [`p${from + i}`, 1]))
     expect(await device.ask(POST, { measurepoints: points(0, POINTS_MAX_PER_DEVICE + 1) })).toMatchObject({
@@ -157,6 +158,28 @@ describe('a value', () => {
       code: 1204,
       message: expect.stringContaining('f1 would have more than 5000 measurepoints'),
     })
+  })
+
+  it('has its bound in bytes, whatever it is written in', async () => {
+    const device = await rig.connection('f1')
+    const room = REPORTED_MAX_BYTES - 2
+    for (const [letter, bytes] of [
+      ['x', 1],
+      ['\x7f', 1],
+      ['\x80', 2],
+      ['ä', 2],
+      ['\u07ff', 2],
+      ['\u0800', 3],
+      ['泵', 3],
+      ['\uffee', 3],
+      ['😀', 4],
+    ] as const) {
+      expect(Buffer.byteLength(letter), letter).toBe(bytes)
+      const fits = letter.repeat(Math.floor(room / bytes)) + 'x'.repeat(room % bytes)
+      expect(await device.ask(POST, { measurepoints: { a: fits } }), letter).toMatchObject({ code: 200 })
+      const told = await device.ask(POST, { measurepoints: { a: `${fits}x` } })
+      expect(told, letter).toMatchObject({ code: 1204, message: expect.stringContaining('a has more bytes as JSON') })
+    }
   })
 
   it('holds no NUL', async () => {
@@ -309,6 +332,42 @@ describe('a batch', () => {
     const items = (count: number) => Array.from({ length: count }, () => ({ measurepoints: { p: 1 } }))
     expect(await gateway.ask(BATCH, items(REQUEST_ITEMS_MAX))).toMatchObject({ code: 200 })
     expect(await gateway.ask(BATCH, items(REQUEST_ITEMS_MAX + 1))).toMatchObject({ code: 1206 })
+  })
+
+  it('has a bound of values, in all its items together', async () => {
+    const gateway = await rig.connection('g1', 's1')
+    const points = (count: number, value: number) =>
+      Object.fromEntries(Array.from({ length: count }, (_, i) => [`p${i}`, value]))
+    const half = REQUEST_MAX_VALUES / 2
+    const items = (more: number) => [
+      { measurepoints: points(half, more) },
+      { measurepoints: points(half, more) },
+      { productKey: 'meterPk', deviceKey: 's1', measurepoints: more === 0 ? {} : { Int: more } },
+    ]
+    expect(await gateway.ask(BATCH, items(0))).toMatchObject({ code: 200 })
+    const told = await gateway.ask(BATCH, items(1))
+    expect(told).toMatchObject({
+      code: 1204,
+      message: 'Model validate failed: a request may have 5000 values, got 5001: send several',
+    })
+    expect([await rig.values('s1'), (await rig.values('g1')).p0], 'nothing of it was saved').toEqual([{}, '0@0'])
+    // What does not fit is left out before it is counted.
+    const skip = { skipInvalidMeasurepoints: true }
+    expect(await gateway.ask(BATCH, [...items(1), { measurepoints: { 'a b': 1 } }], skip)).toMatchObject({ code: 1204 })
+    const odd = { productKey: 'meterPk', deviceKey: 's1', measurepoints: { Int: 'x' } }
+    expect(await gateway.ask(BATCH, [...items(0), odd], skip)).toMatchObject({ code: 200 })
+  })
+
+  it('may not be about a device that needs a certificate, which its gateway cannot show', async () => {
+    const gateway = await rig.connection('g2', 'far')
+    const item = { productKey: 'certPk', deviceKey: 'certIn', measurepoints: { p: 1 } }
+    const far = { productKey: 'meterPk', deviceKey: 'far', measurepoints: { Int: 1 } }
+    for (const params of [[item], [far, item]])
+      expect(await gateway.ask(BATCH, params, { allowOfflineSubDevice: true })).toMatchObject({
+        code: 1212,
+        message: expect.stringContaining('certPk/certIn is not logged in on this connection'),
+      })
+    expect([await rig.values('certIn'), await rig.values('far')]).toEqual([{}, {}])
   })
 })
 

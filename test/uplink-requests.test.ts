@@ -4,7 +4,13 @@
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { beforeEach, describe, expect, it } from 'vitest'
-import { JSON_MAX_DEPTH, REQUEST_ID_MAX_CHARS } from '../src/core/limits.ts'
+import {
+  JSON_MAX_DEPTH,
+  PAYLOAD_MAX_MEMBERS,
+  PAYLOAD_MAX_PARTS,
+  REQUEST_ID_MAX_CHARS,
+  TOLD_MODEL_MAX_CHARS,
+} from '../src/core/limits.ts'
 import type { DataChange } from '../src/store/store.ts'
 import { type CodeEntry, codes } from '../src/uplink/codes.ts'
 import { answerJson, answerTo, readRequest } from '../src/uplink/payload.ts'
@@ -80,6 +86,91 @@ describe('the id', () => {
   })
 })
 
+describe('a payload of many parts', () => {
+  /** With so many of them in all: the object itself, the names of its id and its params, and the list are four. */
+  const withParts = (parts: number, part = '{}', id = '"1"') =>
+    `{"id":${id},"params":[${Array.from({ length: parts - 4 }, () => part).join(',')}]}`
+  const listTold = '"code":1206'
+
+  it('is read as long as there are no more than may be', async () => {
+    expect(await m1.send(POST, withParts(PAYLOAD_MAX_PARTS)), 'a list is no report').toContain(listTold)
+    const told = await m1.send(POST, withParts(PAYLOAD_MAX_PARTS + 1))
+    expect(JSON.parse(String(told))).toEqual({
+      id: '1',
+      code: 1204,
+      data: {},
+      message:
+        'Model validate failed: params are not read: the request has 25001 names, objects and lists, and may have 25000; send several',
+    })
+  })
+  it.each([
+    ['objects', '{}', 1],
+    ['lists', '[]', 1],
+    ['names', '{"a":1}', 2],
+    ['objects in objects', '{"a":{"b":[]}}', 5],
+  ])('counts %s', async (_, part, parts) => {
+    const count = (PAYLOAD_MAX_PARTS - 4) / parts
+    const payload = (items: number) => `{"id":"1","params":[${Array.from({ length: items }, () => part).join(',')}]}`
+    expect(await m1.send(POST, payload(Math.floor(count)))).toContain(listTold)
+    expect(await m1.send(POST, payload(Math.floor(count) + 1))).toContain('"code":1204')
+  })
+  it.each([
+    ['numbers', '1'],
+    ['texts', '""'],
+    ['brackets in a text', JSON.stringify('{"a":[{"b":1}]}')],
+    ['brackets behind an escaped quote', '"\\"{[:"'],
+    ['brackets behind an escaped backslash', '"\\\\","[{:"'],
+  ])('does not count %s', async (_, part) => {
+    expect(await m1.send(POST, withParts(2 * PAYLOAD_MAX_PARTS, part))).toContain(listTold)
+  })
+  it('is answered wherever its id stands, and nobody is where it has none', async () => {
+    const many = Array.from({ length: PAYLOAD_MAX_PARTS }, () => '{}').join(',')
+    expect(await m1.send(POST, `{"params":[${many}],"\\u0069d":7}`)).toContain('{"id":7,"code":1204')
+    expect(answerTo(Buffer.from(`{"params":[${many}],"id":"x"}`), 1009, '')).toContain('{"id":"x","code":1009')
+    for (const odd of ['"1', '1x', '-', '"\n"', '{}', '"\\x"'])
+      expect(await m1.send(POST, `{"id":${odd},"params":[${many}]}`)).toBeNull()
+    for (const odd of [`[${many}]`, `{"params":[${many}]}`, `{${many}`, `${many}`, `{"id":1,${many}`])
+      expect(JSON.parse((await m1.send(POST, odd)) ?? '{"code":1204}')).toMatchObject({ code: 1204 })
+    expect(rig.errors).toEqual([])
+  })
+  it('does no more for who says so on a topic whose params are not looked at', async () => {
+    expect(await m1.send('thing/log/post', withParts(PAYLOAD_MAX_PARTS + 1))).toContain('"code":200')
+  })
+  it('has few members, or is none', async () => {
+    const members = (count: number) => Array.from({ length: count }, (_, n) => `"m${n}":1`).join(',')
+    expect(await m1.send('thing/log/post', `{"id":"1",${members(PAYLOAD_MAX_MEMBERS - 1)}}`)).toContain('"code":200')
+    expect(await m1.send('thing/log/post', `{"id":"1",${members(PAYLOAD_MAX_MEMBERS)}}`)).toBeNull()
+  })
+})
+
+describe('NUL in a payload', () => {
+  const odd: [string, string, string][] = [
+    ['as a byte', '"x\0y"', '"x\ufffdy"'],
+    ['as bytes', `"${'\0'.repeat(1_000)}"`, `"${'\ufffd'.repeat(1_000)}"`],
+    ['as an escape', '"x\\u0000y"', '"x\ufffdy"'],
+    ['as escapes', '"\\u0000\\u0000\\n\\u0000"', '"\ufffd\ufffd\\n\ufffd"'],
+    ['behind a backslash', '"\\\\\\u0000"', '"\\\\\ufffd"'],
+    ['not where a backslash is escaped before it', '"\\\\u0000"', '"\\\\u0000"'],
+    ['not where two are', '"\\\\\\\\u0000"', '"\\\\\\\\u0000"'],
+  ]
+  it.each(odd)('%s', async (_, sent, kept) => {
+    const f1 = await rig.connection('f1')
+    expect(await f1.send(POST, `{"id":"1","params":{"measurepoints":{"a":${sent}}}}\0\0`)).toContain('"code":200')
+    expect(await rig.values('f1')).toEqual({ a: `${kept}@0` })
+  })
+  it('in a name, and of nothing else', async () => {
+    const f1 = await rig.connection('f1')
+    const between = Buffer.from('{"id":"1","params":{"measurepoints":{"a":"?"}}}')
+    const cut = Buffer.from([0xe6, 0xb3, 0x00, 0x80])
+    const at = between.indexOf('?')
+    const payload = Buffer.concat([between.subarray(0, at), cut, between.subarray(at + 1)])
+    expect(await f1.send(POST, payload), 'beside bytes that are no UTF-8').toContain('"code":200')
+    expect(await rig.values('f1')).toEqual({ a: '"\ufffd\ufffd\ufffd"@0' })
+    expect(await f1.send(POST, '{"id":"1","params":{"measurepoints":{"a\0":1}}}')).toContain('"code":1204')
+    expect(await f1.send(POST, Buffer.alloc(1_000))).toBeNull()
+  })
+})
+
 describe('an answer', () => {
   it('always has data, never a bare text', () => {
     expect(JSON.parse(answerJson('"1"', 200, {}))).toEqual({ id: '1', code: 200, data: {}, message: '' })
@@ -132,6 +223,20 @@ describe('what there is to ask for', () => {
       tslServiceMap: {},
       tslEventMap: {},
     })
+  })
+
+  it('no thing model that an answer could not hold, which is not looked at further', async () => {
+    const { orgId, productKey } = await rig.device('m1')
+    const product = await rig.store.product(productKey)
+    const organizations = { organizations: [], applications: [], products: [], devices: [] }
+    const modelOf = async (json: string) => {
+      await rig.store.applyFleet({ ...organizations, models: [{ orgId, modelId: String(product?.modelId), json }] }, 0)
+      return m1.ask('thing/tsltemplate/get', {})
+    }
+    const padded = (length: number) => JSON.stringify({ measurepoints: {} }).padEnd(length)
+    expect(await modelOf(padded(TOLD_MODEL_MAX_CHARS))).toMatchObject({ code: 200, data: { tslMeasurepointMap: {} } })
+    expect(await modelOf(`{"no JSON`.padEnd(TOLD_MODEL_MAX_CHARS + 1))).toMatchObject({ code: 1008, data: {} })
+    expect(rig.errors).toEqual([])
   })
 
   it.each([

@@ -2,8 +2,17 @@
 
 import { createHash, randomBytes } from 'node:crypto'
 import { beforeEach, describe, expect, it } from 'vitest'
-import { REGISTER_MAX_DEVICES, REQUEST_ITEMS_MAX, TOPOLOGY_MAX_DEVICES } from '../src/core/limits.ts'
+import {
+  ATTRIBUTES_MAX_PER_REQUEST,
+  LOGIN_PAIR_BURST,
+  LOGIN_PAIR_EVERY_MS,
+  REGISTER_MAX_DEVICES,
+  REQUEST_ITEMS_MAX,
+  REQUEST_MAX_VALUES,
+  TOPOLOGY_MAX_DEVICES,
+} from '../src/core/limits.ts'
 import { FleetConflict } from '../src/store/store.ts'
+import { gatewaySource, LoginLimit } from '../src/uplink/login-limit.ts'
 import { alphanumerics } from '../src/uplink/registration.ts'
 import { isSign } from '../src/uplink/sign.ts'
 import { type Connection, secretOf, signed, UplinkRig } from './rig/uplink.ts'
@@ -65,6 +74,7 @@ describe('the topology', () => {
     ['one behind another gateway', signed('meterPk', 'far'), 'meterPk/far is behind another gateway'],
     ['a gateway', signed('gwPk', 'g2'), 'gwPk/g2 is a gateway itself'],
     ['itself', signed('gwPk', 'g1'), 'gwPk/g1 is a gateway itself'],
+    ['one that needs a certificate', signed('certPk', 'cert'), 'certPk/cert needs a client certificate'],
     ['one with the wrong secret', signed('meterPk', 'loose', { secret: 'x' }), 'is not signed with its secret'],
     ['one with another clientId', { ...signed('meterPk', 'loose'), clientId: 'x' }, 'is not signed with its secret'],
     ['one with another timestamp', { ...signed('meterPk', 'loose'), timestamp: 1 }, 'is not signed with its secret'],
@@ -96,6 +106,25 @@ describe('the topology', () => {
     const far = await gateway.ask(ADD, [signed('meterPk', 'far', { secret: 'x' })])
     expect(far.message).toContain('is not signed with its secret')
     expect(far.message).not.toContain('gateway')
+  })
+
+  it('is not read for a device to come in, nor anything at all for none', async () => {
+    const looks: string[] = []
+    const { store } = rig
+    for (const name of ['subDevices', 'countSubDevices', 'deviceByKeys'] as const) {
+      const look = store[name].bind(store) as (...keys: string[]) => Promise<never>
+      store[name] = (...keys: string[]) => {
+        looks.push(name)
+        return look(...keys)
+      }
+    }
+    expect(await gateway.ask(ADD, [])).toMatchObject({ code: 200 })
+    expect(await gateway.ask(DELETE, [])).toMatchObject({ code: 1256 })
+    expect(looks).toEqual([])
+    expect(await gateway.ask(ADD, [signed('meterPk', 'loose')])).toMatchObject({ code: 200 })
+    expect(looks).toEqual(['deviceByKeys', 'countSubDevices'])
+    expect(await gateway.ask(ADD, [signed('meterPk', 'loose')])).toMatchObject({ code: 200 })
+    expect(looks, 'it is in already').toEqual(['deviceByKeys', 'countSubDevices', 'deviceByKeys'])
   })
 
   it('loses devices, done if one of them was in it', async () => {
@@ -149,6 +178,71 @@ describe('the topology', () => {
     expect(await gateway.ask(DELETE, [keysOf('s1')])).toMatchObject({ code: 200 })
     expect(await gateway.ask(ADD, [signed('meterPk', 'loose')])).toMatchObject({ code: 200 })
     expect(await topology(), 'and all of them fit into an answer').toHaveLength(TOPOLOGY_MAX_DEVICES)
+  })
+})
+
+describe('a wrong sign', () => {
+  const wrong = (deviceKey = 'loose') => [signed('meterPk', deviceKey, { secret: 'x' })]
+  const refused = (why: string) => ({ code: 1255, data: {}, message: expect.stringContaining(why) })
+  const unseen = refused(
+    `was not looked at, because too many signs were wrong: try again in ${LOGIN_PAIR_EVERY_MS / 1_000} s`,
+  )
+  const looked = refused('is not signed with its secret')
+  let guess: LoginLimit
+  beforeEach(async () => {
+    guess = new LoginLimit()
+    rig = await UplinkRig.open(undefined, undefined, { guess })
+    gateway = await rig.connection('g1')
+  })
+
+  it('counts as a refused login: after some of them the right one is not looked at either, until its time has come', async () => {
+    for (let n = 0; n < LOGIN_PAIR_BURST; n++) expect(await gateway.ask(ADD, wrong())).toMatchObject(looked)
+    expect(await gateway.ask(ADD, wrong())).toMatchObject(unseen)
+    expect(await gateway.ask(ADD, [signed('meterPk', 'loose')])).toMatchObject(unseen)
+    expect(await gateway.ask(ADD, [signed('freePk', 'loose2')]), 'of another device').toMatchObject({ code: 200 })
+    const other = await rig.connection('g2')
+    expect(await other.ask(ADD, wrong()), 'through another gateway').toMatchObject(looked)
+    await rig.clock.advance(LOGIN_PAIR_EVERY_MS, async () => undefined)
+    expect(await gateway.ask(ADD, [signed('meterPk', 'loose')])).toMatchObject({ code: 200 })
+    expect(gateway.joinedKeys).toEqual(['loose2 behind g1', 'loose behind g1'])
+  })
+
+  it('is forgotten with a right one', async () => {
+    for (let round = 0; round < 3; round++) {
+      for (let n = 1; n < LOGIN_PAIR_BURST; n++) expect(await gateway.ask(ADD, wrong())).toMatchObject(looked)
+      expect(await gateway.ask(ADD, [signed('meterPk', 'loose')])).toMatchObject({ code: 200 })
+    }
+    expect(guess.size.pairs).toBe(0)
+  })
+
+  it('is counted together with those of logins through the same gateway', async () => {
+    const keys = keysOf('loose')
+    const source = gatewaySource({ assetId: 'g1' })
+    expect(source).toBe('gateway:g1')
+    for (let n = 0; n < LOGIN_PAIR_BURST; n++) guess.refused(source, keys, rig.clock.now())
+    expect(await gateway.ask(ADD, [signed('meterPk', 'loose')])).toMatchObject(unseen)
+  })
+
+  it('counts for each device by itself', async () => {
+    let refusals = 0
+    const devices = ['loose', 's1', 's2', 'off', 'far', 'm1', 'm2']
+    for (; refusals < 1_000; refusals++) {
+      const deviceKey = devices[refusals % devices.length] ?? ''
+      const told = await gateway.ask(ADD, wrong(deviceKey))
+      if (told.message.includes('not looked at')) break
+    }
+    expect(refusals).toBe(devices.length * LOGIN_PAIR_BURST)
+  })
+
+  it('is one that was compared: what cannot be, and what does not exist, counts for nobody', async () => {
+    const others = [
+      { ...signed('meterPk', 'loose'), signMethod: 'rot13' },
+      signed('meterPk', 'nobody'),
+      signed('foreignPk', 'foreign'),
+    ]
+    for (let n = 0; n <= LOGIN_PAIR_BURST; n++)
+      for (const item of others) expect(await gateway.ask(ADD, [item])).toMatchObject({ code: 1255 })
+    expect(guess.size).toEqual({ sources: 0, pairs: 0 })
   })
 })
 
@@ -237,12 +331,30 @@ describe('registering', () => {
     [{ ...good, deviceKey: 'x', deviceAttributes: { other: 1 } }, 1204, 'has no attribute "other"'],
     [{ ...good, deviceKey: 'x', deviceAttributes: [] }, 1220, 'attributes must be an object'],
     [null, 1220, 'params[1]: must be an object'],
+    // A gateway would come to any number of others; and to the name of a channel's certificate.
+    [{ ...good, productKey: 'gwPk', deviceKey: 'x' }, 612, 'product not allowed: params[1]: gwPk is of gateways'],
+    [{ ...good, deviceKey: 'meterPk' }, 1220, 'params[1]: deviceKey must not be a productKey, got "meterPk"'],
+    [{ ...good, deviceKey: 'certPk' }, 1220, 'deviceKey must not be a productKey'],
+    [{ ...good, deviceKey: 'foreignPk' }, 1220, 'deviceKey must not be a productKey'],
   ]
   it.each(refusals)('is refused as a whole with %j: %i', async (item, code, why) => {
     const told = await gateway.ask(REGISTER, [good, item])
     expect(told).toMatchObject({ code, data: {}, message: expect.stringContaining(why) })
     expect(await rig.fleet.deviceByKeys('meterPk', 'good')).toBeNull()
     expect(await rig.fleet.deviceByKeys('meterPk', 'x')).toBeNull()
+  })
+
+  it('has a bound of attributes, in all its devices together', async () => {
+    const item = (i: number, count: number) => ({
+      ...{ productKey: 'freePk', deviceKey: `new${i}`, deviceName: 'n' },
+      deviceAttributes: Object.fromEntries(Array.from({ length: count }, (_, n) => [`a${n}`, n])),
+    })
+    const devices = REQUEST_MAX_VALUES / ATTRIBUTES_MAX_PER_REQUEST
+    const items = Array.from({ length: devices }, (_, i) => item(i, ATTRIBUTES_MAX_PER_REQUEST))
+    const told = await gateway.ask(REGISTER, [...items, item(devices, 1)])
+    expect(told).toMatchObject({ code: 1204, message: expect.stringContaining('may have 5000 values, got 5001') })
+    expect(await rig.fleet.deviceByKeys('freePk', 'new0'), 'none of them is there').toBeNull()
+    expect(await gateway.ask(REGISTER, [...items, item(devices, 0)])).toMatchObject({ code: 200, message: '' })
   })
 
   it('ends where the product has as many devices as it may', async () => {

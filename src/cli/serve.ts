@@ -26,6 +26,7 @@ import type { Store } from '../store/store.ts'
 import { LoginLimit } from '../uplink/login-limit.ts'
 import { Requests } from '../uplink/requests.ts'
 import { Saver } from '../uplink/saver.ts'
+import { Turns } from '../uplink/turns.ts'
 import type { ServeConfig, StoreConfig } from './config.ts'
 import { loadFleetFile } from './fleet-file.ts'
 import { readTlsFiles, type TlsTexts } from './tls-files.ts'
@@ -126,16 +127,18 @@ async function start(
   const codecs = await openCodecs(config, log, clock)
   undo.push(() => codecs.close())
   const saver = new Saver({ store, log, defer })
-  const requests = new Requests({ fleet, store, saver, clock, log, randomBytes })
+  const limit = new LoginLimit()
+  const turns = new Turns({ clock, defer })
+  const requests = new Requests({ fleet, store, saver, clock, log, randomBytes, turns, guess: limit })
   const { readyAfterMs, reactivation } = config
   const count = (event: MqttEvent) => metrics.mqtt(event)
-  // One limit for both doors: who was refused at one has as many attempts less at the other.
-  const parts = { engine, fleet, requests, clock, log, limit: new LoginLimit() }
+  // One limit for all doors: who was refused at one has as many attempts less at the others.
+  const parts = { engine, fleet, requests, clock, log, limit }
   const mqtt = new MqttListener({ ...parts, codecs, readyAfterMs, reactivation, count })
   undo.push(() => mqtt.stop())
   const notify: Notify = (gatewayId, notice, of) => mqtt.notify(gatewayId, notice, of)
   const called = (call: string, code: number) => metrics.call(call, code)
-  const devices = new HttpDevices({ ...parts, newSessionId: newToken, count: called })
+  const devices = new HttpDevices({ ...parts, turns, newSessionId: newToken, count: called })
   const { app, httpUrl } = await listenHttp(config, log, { store, fleet, clock, engine, metrics, notify, devices })
   undo.push(() => app.close())
   metrics.watch(engine, clock, () => mqtt.gauges().sockets)

@@ -65,15 +65,14 @@ export const escapeInvisible = (text: string): string =>
 
 /** An array or object that the scan is inside of, and where in it. */
 interface Level {
-  /** the keys so far; null in an array */
-  readonly keys: Set<string> | null
+  readonly isArray: boolean
   /** key or index of the member being read */
   at: string | number
   /** in an object: the next string is a key */
   awaitsKey: boolean
+  /** the keys so far, from the second on: most objects are small, and a set costs as much as the rest of them */
+  keys: Set<string> | null
 }
-
-const NUMBER = /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/y
 
 /** What is wrong with this JSON, and where; null if nothing is. The text has already been accepted by JSON.parse, so its grammar is not checked again. */
 function faultOf(text: string): string | null {
@@ -82,44 +81,58 @@ function faultOf(text: string): string | null {
   while (position < text.length) {
     const char = text.charAt(position)
     const level = levels.at(-1)
-    let token = char
+    let end = position + 1
     let fault: string | null = null
     if (char === '"') {
-      token = stringAt(text, position)
-      if (level?.awaitsKey) fault = takeKey(level, token)
+      end = closingQuote(text, position) + 1
+      if (level?.awaitsKey) fault = takeKey(level, text.slice(position, end))
     } else if (char === '{' || char === '[') {
       if (levels.length >= JSON_MAX_DEPTH) fault = `is nested deeper than ${JSON_MAX_DEPTH} levels`
-      else levels.push({ keys: char === '{' ? new Set() : null, at: 0, awaitsKey: char === '{' })
+      else levels.push({ isArray: char === '[', at: 0, awaitsKey: char === '{', keys: null })
     } else if (char === '}' || char === ']') {
       levels.pop()
     } else if (char === ',' && level !== undefined) {
-      if (typeof level.at === 'number') level.at += 1
-      level.awaitsKey = level.keys !== null
+      if (level.isArray) level.at = Number(level.at) + 1
+      level.awaitsKey = !level.isArray
     } else if (char === '-' || (char >= '0' && char <= '9')) {
-      NUMBER.lastIndex = position
-      token = NUMBER.exec(text)?.[0] ?? char
-      fault = numberFault(token)
+      while (isOfNumber(text.charCodeAt(end))) end += 1
+      fault = numberFault(text.slice(position, end))
     }
     if (fault !== null) return `${placeOf(levels)}${fault}`
-    position += token.length
+    position = end
   }
   return null
 }
 
-/** The string that begins here, with its quotes. A loop, because a pattern would remember a way back for every character. */
-function stringAt(text: string, start: number): string {
-  let end = start + 1
-  while (end < text.length && text.charAt(end) !== '"') end += text.charAt(end) === '\\' ? 2 : 1
-  return text.slice(start, end + 1)
+/** A digit, or one of `.eE+-`; not what is behind the end, which is NaN. */
+const isOfNumber = (unit: number): boolean =>
+  (unit >= 0x30 && unit <= 0x39) || unit === 0x2e || unit === 0x65 || unit === 0x45 || unit === 0x2b || unit === 0x2d
+
+/**
+ * Where the string ends that begins here: at the first quote with an even number of backslashes before it; at the end of the text where there is none.
+ * Not a pattern, which would remember a way back for every character.
+ */
+export function closingQuote(text: string, opening: number): number {
+  for (let at = text.indexOf('"', opening + 1); at >= 0; at = text.indexOf('"', at + 1)) {
+    let first = at
+    while (text.charCodeAt(first - 1) === BACKSLASH) first -= 1
+    if ((at - first) % 2 === 0) return at
+  }
+  return text.length
 }
+const BACKSLASH = 0x5c
 
 function takeKey(level: Level, token: string): string | null {
   const key = token.includes('\\') ? String(JSON.parse(token)) : token.slice(1, -1)
+  const before = level.at
   level.at = key
   level.awaitsKey = false
   if (key === '__proto__') return 'is a key that is not allowed'
-  if (level.keys?.has(key)) return 'is given twice'
-  level.keys?.add(key)
+  // Before its first key an object is at 0, which is no text.
+  if (typeof before !== 'string') return null
+  level.keys ??= new Set([before])
+  if (level.keys.has(key)) return 'is given twice'
+  level.keys.add(key)
   return null
 }
 
@@ -131,8 +144,8 @@ function placeOf(levels: readonly Level[]): string {
 }
 
 function numberFault(literal: string): string | null {
+  if (literal.length <= 15 && !/[eE]/.test(literal)) return null
   const isPlain = !/[.eE]/.test(literal)
-  if (isPlain && literal.length <= 15) return null
   const value = Number(literal)
   const shown = literal.length > QUOTE_MAX_CHARS ? `${literal.slice(0, QUOTE_MAX_CHARS)}…` : literal
   if (!Number.isFinite(value)) return `is too large for a number: ${shown}`

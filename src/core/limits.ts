@@ -60,10 +60,12 @@ export const STORE_WAL_MAX_BYTES = 67_108_864
 export const STORE_SEARCHES_PREPARED_MAX = 64
 
 // --- store on PostgreSQL -----------------------------------------------------------------------------------------
-/** connections that the engine's steps and the node's lease have to themselves: one batch is in flight at a time, and the lease must not wait behind it */
+/** connections that the node's lease has to itself: it must not wait behind anything */
+export const POSTGRES_LEASE_CONNECTIONS = 1
+/** connections for the engine: one batch is in flight at a time, and what is to be read is loaded beside it */
 export const POSTGRES_STEP_CONNECTIONS = 3
 /** connections for all other reads and writes of a node: PostgreSQL holds a process for each, and with ten a node leaves room for nine more of its kind */
-export const POSTGRES_OTHER_CONNECTIONS = 7
+export const POSTGRES_OTHER_CONNECTIONS = 6
 /** ms until a connection is there, be it a new one or one that another call has */
 export const POSTGRES_CONNECT_WAIT_MS = 2_000
 /** ms that PostgreSQL gives a statement, a lock, and a transaction that waits for us: ours take a few; a node that hangs must not hold the others up */
@@ -176,7 +178,8 @@ export const LAST_REQUESTS_MAX_MS = 2_000
 export const SUSPECT_CLOSE_MIN_MS = 10_000
 /** ms of it where the client asked for no keep-alive */
 export const SUSPECT_CLOSE_NO_KEEPALIVE_MS = 60_000
-/** packets of one connection in one turn of the loop, and ms of them: so much may one device hold up all others, however much it sends */
+/** packets of one connection in one turn of the loop, and ms of them: so much may one device hold up all others, however much it sends. As many ms of all
+ * requests of devices together, where one of them does not take longer by itself */
 export const TURN_MAX_PACKETS = 256
 export const TURN_MAX_MS = 5
 /** filters held by one session: the largest known client subscribes to 28, plus 15 per sub-device */
@@ -256,24 +259,38 @@ export const REGISTER_MAX_DEVICES = 1_000
 export const REGISTER_UP_TO_DEVICES = 100_000
 /** sub-devices logged in over one gateway's connection: the vendor's 200, and room for those who come and go */
 export const SUBDEVICES_ONLINE_MAX = 1_000
-/** sub-devices in one topology, online or not: all of them are read when their gateway connects */
+/** sub-devices in one topology, online or not: all of them are read when their gateway connects, or asks for them, in about 25 ms */
 export const TOPOLOGY_MAX_DEVICES = 5_000
-/** items of one request: measurepoints of so many devices, devices that come into a topology or leave it; each may cost a look-up */
+/** items of one request: measurepoints of so many devices, devices that come into a topology or leave it; each may cost a look-up. Others have their turn
+ * between two of them after TURN_MAX_MS */
 export const REQUEST_ITEMS_MAX = 1_000
 /** attributes, or tags, in one request; the vendor's figure */
 export const ATTRIBUTES_MAX_PER_REQUEST = 200
-/** characters of one reported value as JSON text: hundreds of array elements; with POINTS_MAX_PER_DEVICE the worst that one device can put on the disk is 80 MB */
-export const REPORTED_MAX_CHARS = 16_384
-/** characters of a tag's text: a note, not a document */
+/** bytes of one reported value, or of all outputs of an event, as JSON text: thousands of array elements. The worst that one device can put on the disk
+ * is 82 MB of measurepoints, 16 MB of attributes and as much of events, and 3 MB of tags */
+export const REPORTED_MAX_BYTES = 16_384
+/** characters of a tag's text: a note, not a document; each is up to 3 bytes */
 export const TAG_MAX_CHARS = 1_024
+/** members of a payload beside each other: id, version, params, method and a few more are of use, and each costs a microsecond */
+export const PAYLOAD_MAX_MEMBERS = 1_000
+/** names, objects and lists in one request: as many as REQUEST_MAX_VALUES with their qualities have, and some; reading so many takes 15 ms,
+ * and a compressed payload of nothing else took 150. Elements of lists are cheap, and not counted */
+export const PAYLOAD_MAX_PARTS = 25_000
+/** values in one request, in all its items together: they are saved in one transaction, which holds up everybody else for 30 to 45 ms where they are so many */
+export const REQUEST_MAX_VALUES = 5_000
+/** characters of a thing model that a device is told of: with twice as many the answer could not hold it, and to find that out for a large one takes 100 ms */
+export const TOLD_MODEL_MAX_CHARS = 491_520
 /** ms that a device's clock may be ahead of ours before its time counts as ours: a value dated far ahead would keep every later one from being the latest */
 export const REPORT_AHEAD_MAX_MS = 300_000
 /** bytes of the answer to a request: with its packet still less than may wait in a socket; 1,000 registered devices fit, however long their keys */
 export const REQUEST_ANSWER_MAX_BYTES = 245_760
-/** changes saved in one transaction, where requests do not bring more by themselves: beyond some hundred the fsync is already spread thin */
-export const SAVE_BATCH_MAX_CHANGES = 512
-/** changes waiting to be saved: a second or two of work; beyond it devices are told to come again instead of a longer queue */
-export const SAVE_QUEUE_MAX_CHANGES = 20_000
+/** rows saved in one transaction, where a request does not bring more by itself: 10 to 20 ms, in which everybody else waits. A change counts as one more
+ * than it has values: its device is looked at */
+export const SAVE_BATCH_MAX_ROWS = 2_000
+/** characters for which a value counts as one row more: the largest cost as much as nine small ones */
+export const SAVE_ROW_CHARS = 2_048
+/** rows waiting to be saved: a second or two of work and at most 400 MB of text; beyond it devices are told to come again instead of a longer queue */
+export const SAVE_QUEUE_MAX_ROWS = 200_000
 /** times that new names are drawn for devices before it is given up: 8 random characters meet a taken one once in 10^8 draws on a large fleet */
 export const NEW_NAMES_ATTEMPTS = 3
 /** bytes that one compressed payload may unfold to: the largest message of the vendor's SDKs */

@@ -3,7 +3,7 @@
 
 import { isKey } from './command.ts'
 import { isObject, quote } from './json.ts'
-import { REPORTED_MAX_CHARS } from './limits.ts'
+import { REPORTED_MAX_BYTES } from './limits.ts'
 import { hintAt, type Model } from './model.ts'
 import { checkMembers, checkValue, type Definition } from './value.ts'
 
@@ -67,9 +67,22 @@ function checkReported(definition: Definition | undefined, id: string, given: un
 
 function kept(id: string, value: unknown): ReportCheck {
   const json = JSON.stringify(value)
-  return json.length <= REPORTED_MAX_CHARS
+  return isWithinBytes(json, REPORTED_MAX_BYTES)
     ? { ok: true, json, quality: null }
-    : misfit(() => `${id} has ${json.length} characters; a value may have ${REPORTED_MAX_CHARS}`)
+    : misfit(() => `${id} has more bytes as JSON than a value may have: ${REPORTED_MAX_BYTES}`)
+}
+
+/** In UTF-8. JSON text that was printed has no half of a surrogate pair, so that a unit has two bytes in a pair and three where it stands alone. */
+function isWithinBytes(json: string, max: number): boolean {
+  if (json.length > max || 3 * json.length <= max) return json.length <= max
+  let bytes = 0
+  for (let at = 0; at < json.length; at += 1) {
+    const unit = json.charCodeAt(at)
+    if (unit < 0x80) bytes += 1
+    else if (unit < 0x800 || (unit >= 0xd800 && unit < 0xe000)) bytes += 2
+    else bytes += 3
+  }
+  return bytes <= max
 }
 
 const isQualityForm = (given: Record<string, unknown>): boolean =>

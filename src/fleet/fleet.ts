@@ -176,6 +176,11 @@ export class Fleet {
     return this.#registry.subDevices(gateway.assetId)
   }
 
+  /** How many they are: what a gateway may ask without all of them being read. */
+  countSubDevices(gateway: Pick<DeviceRow, 'assetId'>): Promise<number> {
+    return this.#registry.countSubDevices(gateway.assetId)
+  }
+
   /**
    * Puts devices behind gateways or takes them out, all of them or none. Throws the store's FleetConflict where one of them is no longer where it was
    * when it was looked up: somebody else has moved it.
@@ -184,16 +189,20 @@ export class Fleet {
     return this.#registry.moveDevices(moves)
   }
 
-  /** Adds devices, all of them or none. Throws the store's FleetConflict where an assetId or a pair of keys is taken. */
-  addDevices(devices: readonly NewDevice[]): Promise<void> {
-    const rows = devices.map(({ deviceSecret, deviceName, ...device }) => ({
+  /** A new device as it is kept, its secret sealed: behind no gateway, not disabled. For {@link addDevices}. */
+  newRow({ deviceSecret, deviceName, ...device }: NewDevice): DeviceRow {
+    return {
       ...device,
       secret: this.#secrets.seal(deviceRow(device.assetId), deviceSecret.reveal()),
       nameJson: JSON.stringify(deviceName),
       disabled: false,
       gatewayAssetId: null,
       certificateSerial: null,
-    }))
+    }
+  }
+
+  /** Adds devices, all of them or none. Throws the store's FleetConflict where an assetId or a pair of keys is taken. */
+  addDevices(rows: readonly DeviceRow[]): Promise<void> {
     return this.#registry.addDevices(rows)
   }
 

@@ -17,6 +17,7 @@ import type { Engine, Link } from '../engine.ts'
 import type { Device } from '../store/store.ts'
 import type { Asker } from '../uplink/asker.ts'
 import { type DeviceKeys, isSame } from '../uplink/topics.ts'
+import type { Turns } from '../uplink/turns.ts'
 import { COMMAND_HEADER, type CommandHeaders, commandHeaders } from './device-wire.ts'
 
 /** What a session was agreed on at its login. */
@@ -34,6 +35,8 @@ export interface SessionTerms {
 export interface SessionHost {
   readonly engine: Pick<Engine, 'apply' | 'disconnect'>
   readonly clock: Clock & Timers
+  /** null: there is nobody else who should have a turn */
+  readonly turns: Turns | null
   /** It is over: requests that name it are not its any more. */
   gone(session: DeviceSession): void
 }
@@ -110,6 +113,9 @@ export class DeviceSession implements Link, Asker {
     this.#waiting += 1
     const turn = this.#last.then(async () => {
       try {
+        // Nothing else need come between two requests that are answered at once.
+        const { turns } = this.#host
+        while (turns?.isOver()) await turns.ended
         const answer = await work()
         return { answer, command: await this.#takeCommand(isOpen) }
       } finally {

@@ -8,9 +8,11 @@ import { HTTP_LOGIN_MAX_BYTES, HTTP_SESSIONS_MAX, LOGIN_PAIR_EVERY_MS, PACKET_MA
 import type { Engine, Log } from '../engine.ts'
 import type { Answer, Asker, Request } from '../uplink/asker.ts'
 import { codes } from '../uplink/codes.ts'
+import type { LoginGate } from '../uplink/login-limit.ts'
 import { answerTo, readReply } from '../uplink/payload.ts'
 import { Sparing } from '../uplink/sparing.ts'
 import { type DeviceKeys, readTopic, UP_RAW, type Uplink } from '../uplink/topics.ts'
+import type { Turns } from '../uplink/turns.ts'
 import { admitDevice, type LoginDirectory, readLogin, readLoginPath } from './device-login.ts'
 import { DeviceSession, type SessionHost } from './device-session.ts'
 import {
@@ -26,13 +28,6 @@ import {
 import { parseQuery } from './signature.ts'
 import { JSON_TYPE } from './wire.ts'
 
-/** How often logins may be refused: the one that MQTT goes by, so that nobody gets a second set of attempts here. */
-export interface LoginGate {
-  allows(source: string, keys: DeviceKeys | null, now: number): boolean
-  refused(source: string, keys: DeviceKeys | null, now: number): void
-  admitted(source: string, keys: DeviceKeys | null): void
-}
-
 /** What is counted: fixed names, with a code of {@link codes} or {@link httpCodes}. */
 export type DeviceCall = 'device login' | 'device request' | 'device reply' | 'device file' | 'device'
 
@@ -41,8 +36,11 @@ export interface HttpDevicesOptions {
   readonly fleet: LoginDirectory
   /** answers what devices ask for; never rejects. Null: the payload cannot be read as far as its id */
   readonly requests: { answer(request: Request, asker: Asker): Promise<Answer | null> }
+  /** how often logins may be refused: the one that MQTT goes by, so that nobody gets a second set of attempts here */
   readonly limit: LoginGate
   readonly clock: Clock & Timers
+  /** gives others their turn of the loop; without it requests are done as fast as they can be */
+  readonly turns?: Turns
   readonly log: Log
   /** 256 bits of chance as text */
   readonly newSessionId: () => string
@@ -74,8 +72,8 @@ export class HttpDevices {
 
   constructor(options: HttpDevicesOptions) {
     this.#options = options
-    const { engine, clock, log } = options
-    this.#host = { engine, clock, gone: session => this.#forget(session) }
+    const { engine, clock, log, turns = null } = options
+    this.#host = { engine, clock, turns, gone: session => this.#forget(session) }
     this.#refusedLogins = new Sparing(clock, log)
   }
 
@@ -101,8 +99,11 @@ export class HttpDevices {
         scope.all(`${slash}/auth/*`, { bodyLimit: HTTP_LOGIN_MAX_BYTES }, async (request, reply) =>
           this.#send(reply, 'device login', await this.#logIn(request)),
         )
-        scope.all(`${slash}/topic/*`, { bodyLimit: PACKET_MAX_BYTES }, (request, reply) => this.#topic(request, reply))
-        // Before the body is read: files may be of any size.
+        // Before the body is read, which is for devices that are logged in: strangers could fill the memory with such.
+        const onRequest = async (request: FastifyRequest, reply: FastifyReply) => this.#refuseStranger(request, reply)
+        const topics = { bodyLimit: PACKET_MAX_BYTES, onRequest }
+        scope.all(`${slash}/topic/*`, topics, (request, reply) => this.#topic(request, reply))
+        // Before as well: files may be of any size.
         scope.all(`${slash}/multipart/*`, { onRequest: refuseFiles }, refuseFiles)
       }
     })
@@ -191,8 +192,14 @@ export class HttpDevices {
 
   // --- messages ------------------------------------------------------------------------------------------------
 
-  async #topic(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  #refuseStranger(request: FastifyRequest, reply: FastifyReply): FastifyReply | undefined {
     if (request.method !== 'POST') return this.#send(reply, 'device', refusal(notPost))
+    const session = this.#sessionOf(request)
+    return session instanceof DeviceSession ? undefined : this.#send(reply, 'device', refusal(session))
+  }
+
+  async #topic(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    // Looked for again: it may have ended while the body was on its way.
     const session = this.#sessionOf(request)
     if (!(session instanceof DeviceSession)) return this.#send(reply, 'device', refusal(session))
     session.seen()

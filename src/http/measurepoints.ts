@@ -28,9 +28,9 @@ async function latestMeasurepoints({ body, store, device }: Call): Promise<Resul
   if ('ok' in read) return failure(read)
   const pointIds = named('measurepointIds', read.fields)
   if (pointIds !== null && 'ok' in pointIds) return failure(pointIds)
-  const values = await store.latestValues(device.id, pointIds)
-  const bytes = values.reduce((sum, { valueJson }) => sum + Buffer.byteLength(valueJson), 0)
+  const bytes = await store.reportedBytes('measurepoints', device.id, pointIds)
   if (bytes > PAGE_MAX_BYTES) return failure(tooMuch('measurepointIds', bytes))
+  const values = await store.latestValues(device.id, pointIds)
   return ok(
     values.map(({ pointId, valueJson, quality, at }) => ({
       id: pointId,
@@ -47,10 +47,9 @@ async function latestEvents({ body, store, device }: Call): Promise<Result> {
   if ('ok' in read) return failure(read)
   const eventIds = named('eventIds', read.fields)
   if (eventIds !== null && 'ok' in eventIds) return failure(eventIds)
-  const wanted = eventIds === null ? null : new Set(eventIds)
-  const latest = (await store.latestEvents(device.id)).filter(({ eventId }) => wanted?.has(eventId) ?? true)
-  const bytes = latest.reduce((sum, { outputJson }) => sum + Buffer.byteLength(outputJson), 0)
+  const bytes = await store.reportedBytes('event', device.id, eventIds)
   if (bytes > PAGE_MAX_BYTES) return failure(tooMuch('eventIds', bytes))
+  const latest = await store.latestEvents(device.id, eventIds)
   return ok(
     latest.map(({ eventId, outputJson, at }) => ({ id: eventId, time: String(at), output: JSON.parse(outputJson) })),
   )

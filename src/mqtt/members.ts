@@ -198,6 +198,8 @@ export class Members implements Asker {
     const decoded = await this.#decode(keys, payload)
     const reply = decoded === null ? null : readReply(Buffer.from(JSON.stringify(decoded)))
     if (reply === null || device === null) this.#carrier.odd('garbage reply', keys.deviceKey)
+    else if (this.#carrier.session()?.isInside(device.id, reply.commandId))
+      this.#carrier.odd('stray answer', keys.deviceKey)
     else await this.#endpoint.engine.apply(device.id, reply)
     return null
   }

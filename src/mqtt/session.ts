@@ -269,6 +269,13 @@ export class Session {
     return this.#step()
   }
 
+  /** Whether this command waits inside for room or its codec: what is said of it then is a guess, and would settle what has yet to leave. */
+  isInside(deviceId: number, commandId: string): boolean {
+    const lane = this.#lanes.get(deviceId)
+    if (lane?.encoding?.downlink.commandId === commandId) return true
+    return this.#held.some(held => held.lane === lane && held.downlink.commandId === commandId)
+  }
+
   /** Tells a gateway what became of a device of its topology. */
   notify(notice: Notice, of: DeviceKeys, now: number): Step {
     const topic = noticeTopic(this.#terms.keys, notice)
@@ -482,8 +489,8 @@ export class Session {
     }
     const unpacked = unpack(payload, this.#terms.compression)
     const reply = unpacked === null ? null : readReply(unpacked)
-    if (reply === null) {
-      this.#odd('garbage reply', topic)
+    if (reply === null || this.isInside(lane.deviceId, reply.commandId)) {
+      this.#odd(reply === null ? 'garbage reply' : 'stray answer', topic)
       return this.#queue(acks, null, true)
     }
     this.#inputs.push({ deviceId: lane.deviceId, input: reply, uplink })

@@ -52,14 +52,15 @@ export const looksAtNames = (condition: Condition): boolean =>
 
 /**
  * The condition over the columns `c.id`, `c.state` and `b.name_json`. `names`: the distinct name_json texts of the records searched. A term
- * on names is decided once for each of them, not for each record, and becomes a list: a device has many records and few names.
+ * on names is decided once for each of them, not for each record, and becomes a list: a device has many records and few names. `isListed`: how the
+ * dialect says that a text is in the JSON array of its one parameter.
  */
-export function compile(condition: Condition, names: readonly string[]): Compiled {
+export function compile(condition: Condition, names: readonly string[], isListed: string): Compiled {
   switch (condition.op) {
     case 'and':
-      return join(condition.terms, names, ' and ', '1 = 1')
+      return join(condition.terms, names, isListed, ' and ', '1 = 1')
     case 'or':
-      return join(condition.terms, names, ' or ', '1 = 0')
+      return join(condition.terms, names, isListed, ' or ', '1 = 0')
     case 'state': {
       const { states, negated } = condition
       if (states.length === 0) return compiled(negated ? '1 = 1' : '1 = 0')
@@ -70,7 +71,7 @@ export function compile(condition: Condition, names: readonly string[]): Compile
     case 'name': {
       const { locale, text, exact } = condition
       const matching = names.filter(nameJson => nameMatches(nameJson, locale, text, exact))
-      return compiled('b.name_json in (select value from json_each(?))', [JSON.stringify(matching)], true)
+      return compiled(`b.name_json ${isListed}`, [JSON.stringify(matching)], true)
     }
   }
 }
@@ -78,11 +79,12 @@ export function compile(condition: Condition, names: readonly string[]): Compile
 function join(
   terms: readonly Condition[],
   names: readonly string[],
+  isListed: string,
   operator: ' and ' | ' or ',
   empty: string,
 ): Compiled {
   if (terms.length === 0) return compiled(empty)
-  const parts = terms.map(term => compile(term, names))
+  const parts = terms.map(term => compile(term, names, isListed))
   return {
     sql: `(${parts.map(part => part.sql).join(operator)})`,
     parameters: parts.flatMap(part => part.parameters),

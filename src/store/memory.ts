@@ -16,6 +16,8 @@ import {
   planMoves,
 } from './checks.ts'
 import { matches } from './condition.ts'
+import { MemoryNodes } from './memory-nodes.ts'
+import type { Nodes } from './nodes.ts'
 import type {
   ApplicationRow,
   Batch,
@@ -37,8 +39,8 @@ import type {
   StoredCommand,
 } from './store.ts'
 
-/** Opens an empty store. */
-export const openMemory = (): Store => new MemoryStore()
+/** Opens an empty store. now: the store's clock (epoch ms), by which leases of nodes go. */
+export const openMemory = (now: () => number = Date.now): Store & Nodes => new MemoryStore(now)
 
 /** What of a queue belongs to its device alone; the rest is its commands, and `disabled`, which its row has. */
 type QueueFields = Omit<Queue, 'deviceId' | 'disabled' | 'deleted' | 'open' | 'named'>
@@ -86,7 +88,7 @@ function keep<T>(value: T): T {
 const pair = (one: string, other: string): string => JSON.stringify([one, other])
 const byId = (a: Command, b: Command): number => (a.id < b.id ? -1 : 1)
 
-class MemoryStore implements Store {
+class MemoryStore implements Store, Nodes {
   readonly #devices = new Map<number, Entry>()
   /** devices, and those deleted of which there are records left */
   readonly #recorded = new Map<number, Entry>()
@@ -101,9 +103,25 @@ class MemoryStore implements Store {
   readonly #devicesByKeys = new Map<string, Entry>()
   readonly #tokens = new Map<string, { readonly appKey: string; readonly expireAt: number }>()
   readonly #encryptions = new Map<string, number>()
-  readonly #nodes = new Map<number, { readonly lastCommandId: string | null; readonly clockAt: number }>()
+  readonly #nodes: MemoryNodes
   #secretCheck: string | null = null
   #closed = false
+
+  constructor(now: () => number) {
+    this.#nodes = new MemoryNodes(now, {
+      devices: () =>
+        [...this.#devices.values()].map(entry => ({
+          ...entry.queue,
+          deviceId: entry.id,
+          disabled: entry.row.disabled,
+          open: records(entry, entry.open),
+        })),
+      isFinal: id => {
+        const entry = this.#owners.get(id)
+        return entry !== undefined && finalSince(entry, id) !== null
+      },
+    })
+  }
 
   // --- queues and commands ---------------------------------------------------------------------------------------
 
@@ -132,7 +150,7 @@ class MemoryStore implements Store {
     // Everything is checked: from here on nothing can fail, so a batch is applied whole.
     for (const each of staged) this.#apply(each)
     for (const { entry, change } of staged) if (change.queue.deleted) this.#deleteDevice(entry)
-    this.#touchNode(batch)
+    this.#nodes.touch(batch)
     return stale
   }
 
@@ -189,12 +207,6 @@ class MemoryStore implements Store {
     this.#devicesByKeys.delete(pair(row.productKey, row.deviceKey))
     for (const reported of [values, latestEvents, labels.attributes, labels.tags]) reported.clear()
     for (const entry of this.#devices.values()) if (entry.row.gatewayAssetId === row.assetId) move(entry, null)
-  }
-
-  #touchNode({ node, lastCommandId, now }: Batch): void {
-    const before = this.#nodes.get(node) ?? { lastCommandId: null, clockAt: 0 }
-    const ids = [before.lastCommandId, lastCommandId].filter(id => id !== null).sort()
-    this.#nodes.set(node, { lastCommandId: ids.at(-1) ?? null, clockAt: Math.max(before.clockAt, now) })
   }
 
   async due(now: number, limit: number): Promise<number[]> {
@@ -362,6 +374,10 @@ class MemoryStore implements Store {
     return behind.sort((a, b) => a.id - b.id).map(deviceOf)
   }
 
+  async countSubDevices(gatewayAssetId: string): Promise<number> {
+    return [...this.#devices.values()].filter(({ row }) => row.gatewayAssetId === gatewayAssetId).length
+  }
+
   async moveDevices(moves: readonly DeviceMove[]): Promise<void> {
     for (const { assetId, to } of planMoves(moves, this.#known)) {
       const entry = this.#devicesByAsset.get(assetId)
@@ -425,30 +441,45 @@ class MemoryStore implements Store {
     })
   }
 
+  async reportedBytes(type: DataChange['type'], deviceId: number, ids: readonly string[] | null): Promise<number> {
+    const entry = this.#devices.get(deviceId)
+    const texts = entry === undefined ? [] : [...named(textsOf(entry, type), ids).values()]
+    return texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0)
+  }
+
   async latestValues(deviceId: number, pointIds: readonly string[] | null): Promise<LatestValue[]> {
-    const all = [...(this.#devices.get(deviceId)?.values.values() ?? [])]
-    const wanted = pointIds === null ? all : all.filter(({ pointId }) => pointIds.includes(pointId))
+    const wanted = [...named(this.#devices.get(deviceId)?.values, pointIds).values()]
     return wanted.sort((a, b) => byCodePoint(a.pointId, b.pointId))
   }
 
-  async latestEvents(deviceId: number): Promise<LatestEvent[]> {
-    const all = [...(this.#devices.get(deviceId)?.latestEvents.values() ?? [])]
-    return all.sort((a, b) => byCodePoint(a.eventId, b.eventId))
+  async latestEvents(deviceId: number, eventIds: readonly string[] | null = null): Promise<LatestEvent[]> {
+    const wanted = [...named(this.#devices.get(deviceId)?.latestEvents, eventIds).values()]
+    return wanted.sort((a, b) => byCodePoint(a.eventId, b.eventId))
   }
 
-  async attributes(deviceId: number): Promise<Map<string, string>> {
-    return new Map(this.#devices.get(deviceId)?.labels.attributes)
+  async attributes(deviceId: number, ids: readonly string[] | null = null): Promise<Map<string, string>> {
+    return named(this.#devices.get(deviceId)?.labels.attributes, ids)
   }
 
-  async tags(deviceId: number): Promise<Map<string, string>> {
-    return new Map(this.#devices.get(deviceId)?.labels.tags)
+  async tags(deviceId: number, keys: readonly string[] | null = null): Promise<Map<string, string>> {
+    return named(this.#devices.get(deviceId)?.labels.tags, keys)
   }
+
+  // --- nodes -----------------------------------------------------------------------------------------------------
+
+  readonly takeNode: Nodes['takeNode'] = (wanted, leaseMs) => this.#nodes.takeNode(wanted, leaseMs)
+  readonly renewNode: Nodes['renewNode'] = (lease, leaseMs) => this.#nodes.renewNode(lease, leaseMs)
+  readonly releaseNode: Nodes['releaseNode'] = lease => this.#nodes.releaseNode(lease)
+  readonly liveNodes: Nodes['liveNodes'] = () => this.#nodes.liveNodes()
+  readonly sessions: Nodes['sessions'] = deviceIds => this.#nodes.sessions(deviceIds)
+  readonly dueFor: Nodes['dueFor'] = (nodeNo, now, marginMs, limit) => this.#nodes.dueFor(nodeNo, now, marginMs, limit)
+  readonly wanting: Nodes['wanting'] = (nodeNo, limit, after) => this.#nodes.wanting(nodeNo, limit, after)
+  readonly settledOf: Nodes['settledOf'] = commandIds => this.#nodes.settledOf(commandIds)
 
   // --- the store itself ------------------------------------------------------------------------------------------
 
   async node(nodeNo: number): Promise<{ readonly lastCommandId: string | null; readonly clockFloor: number }> {
-    const clockFloor = Math.max(0, ...[...this.#nodes.values()].map(({ clockAt }) => clockAt))
-    return { lastCommandId: this.#nodes.get(nodeNo)?.lastCommandId ?? null, clockFloor }
+    return { lastCommandId: this.#nodes.lastCommandId(nodeNo), clockFloor: this.#nodes.clockFloor }
   }
 
   async ping(): Promise<void> {
@@ -492,6 +523,18 @@ function newEntry(id: number, row: DeviceRow): Entry {
 function move(entry: Entry, gatewayAssetId: string | null): void {
   entry.row = keep({ ...entry.row, gatewayAssetId })
   entry.queue = { ...entry.queue, version: entry.queue.version + 1 }
+}
+
+/** Those of the names given, or with null all, in the order that they have; a new Map. */
+function named<T>(all: ReadonlyMap<string, T> | undefined, names: readonly string[] | null): Map<string, T> {
+  const wanted = names === null ? null : new Set(names)
+  return new Map([...(all ?? [])].filter(([name]) => wanted?.has(name) ?? true))
+}
+
+function textsOf(entry: Entry, type: DataChange['type']): ReadonlyMap<string, string> {
+  if (type === 'attributes' || type === 'tags') return entry.labels[type]
+  if (type === 'event') return new Map([...entry.latestEvents].map(([id, { outputJson }]) => [id, outputJson]))
+  return new Map([...entry.values].map(([id, { valueJson }]) => [id, valueJson]))
 }
 
 /** Applies a change to what a device reports; false, and nothing is changed, where it would get more than it may have. */

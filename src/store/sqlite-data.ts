@@ -32,7 +32,8 @@ export function applyData(sql: Statements, change: DataChange): boolean {
 /** What a device has is counted only where it gets more, which it seldom does. */
 function putValues(sql: Statements, { type, deviceId, values }: Points): boolean {
   const ids = new Set(values.map(({ pointId }) => pointId))
-  const added = [...ids].filter(id => sql.latestValue.get(deviceId, id) === undefined).length
+  const known: { count: number } = sql.countKnownValues.get(deviceId, JSON.stringify([...ids]))
+  const added = ids.size - known.count
   const before = added === 0 ? 0 : countOf(sql.countValues, deviceId)
   if (added > 0 && !mayHave(type, before, before + added)) return false
   for (const { pointId, valueJson, quality, at } of values) sql.putValue.run(deviceId, pointId, valueJson, quality, at)
@@ -41,7 +42,7 @@ function putValues(sql: Statements, { type, deviceId, values }: Points): boolean
 
 function putEvent(sql: Statements, { type, deviceId, event }: Event): boolean {
   const { eventId, outputJson, at } = event
-  if (sql.latestEvent.get(deviceId, eventId) === undefined) {
+  if (sql.hasEvent.get(deviceId, eventId) === undefined) {
     const before = countOf(sql.countEvents, deviceId)
     if (!mayHave(type, before, before + 1)) return false
   }
@@ -50,8 +51,8 @@ function putEvent(sql: Statements, { type, deviceId, event }: Event): boolean {
 }
 
 function applyLabels(sql: Statements, { type, deviceId, set, remove }: Labels): boolean {
-  const { one, count, unset, put } = labelStatements(sql, type)
-  const isThere = (name: string): boolean => one.get(deviceId, name) !== undefined
+  const { has, count, unset, put } = labelStatements(sql, type)
+  const isThere = (name: string): boolean => has.get(deviceId, name) !== undefined
   const removed = new Set(remove.filter(name => isKept(name) && isThere(name)))
   const added = new Set(set.map(([name]) => name).filter(name => removed.has(name) || !isThere(name)))
   if (added.size > removed.size) {
@@ -65,8 +66,30 @@ function applyLabels(sql: Statements, { type, deviceId, set, remove }: Labels): 
 
 const labelStatements = (sql: Statements, type: Labels['type']) =>
   type === 'attributes'
-    ? { one: sql.attribute, count: sql.countAttributes, unset: sql.removeAttribute, put: sql.setAttribute }
-    : { one: sql.tag, count: sql.countTags, unset: sql.removeTag, put: sql.setTag }
+    ? { has: sql.hasAttribute, count: sql.countAttributes, unset: sql.removeAttribute, put: sql.setAttribute }
+    : { has: sql.hasTag, count: sql.countTags, unset: sql.removeTag, put: sql.setTag }
+
+// --- reads -------------------------------------------------------------------------------------------------------
+
+/** The rows of these ids, each once; ids that name nothing are left out. */
+const rowsOf = <Columns>(one: StatementSyncInstance, deviceId: number, ids: readonly string[]): Columns[] =>
+  [...new Set(ids)].flatMap(id => find<Columns>(one, deviceId, id) ?? [])
+
+export function bytesOf(
+  sql: Statements,
+  type: DataChange['type'],
+  deviceId: number,
+  ids: readonly string[] | null,
+): number {
+  const { all, one } = {
+    measurepoints: { all: sql.bytesOfValues, one: sql.bytesOfValue },
+    event: { all: sql.bytesOfEvents, one: sql.bytesOfEvent },
+    attributes: { all: sql.bytesOfAttributes, one: sql.bytesOfAttribute },
+    tags: { all: sql.bytesOfTags, one: sql.bytesOfTag },
+  }[type]
+  const rows: { bytes: number }[] = ids === null ? all.all(deviceId) : rowsOf(one, deviceId, ids)
+  return rows.reduce((sum, { bytes }) => sum + bytes, 0)
+}
 
 interface ValueColumns {
   readonly point_id: string
@@ -84,8 +107,8 @@ const latestOf = (row: ValueColumns): LatestValue => ({
 
 export function readValues(sql: Statements, deviceId: number, pointIds: readonly string[] | null): LatestValue[] {
   if (pointIds === null) return sql.latestValues.all(deviceId).map(latestOf)
-  const rows = [...new Set(pointIds)].sort(byCodePoint).map(id => find<ValueColumns>(sql.latestValue, deviceId, id))
-  return rows.filter(row => row !== undefined).map(latestOf)
+  const rows = rowsOf<ValueColumns>(sql.latestValue, deviceId, pointIds)
+  return rows.map(latestOf).sort((a, b) => byCodePoint(a.pointId, b.pointId))
 }
 
 interface EventColumns {
@@ -94,14 +117,33 @@ interface EventColumns {
   readonly at: number
 }
 
-export const readEvents = (sql: Statements, deviceId: number): LatestEvent[] =>
-  sql.latestEvents.all(deviceId).map((row: EventColumns) => ({
-    eventId: row.event_id,
-    outputJson: row.output_json,
-    at: row.at,
-  }))
+const eventOf = (row: EventColumns): LatestEvent => ({
+  eventId: row.event_id,
+  outputJson: row.output_json,
+  at: row.at,
+})
 
-export function readLabels(sql: Statements, type: Labels['type'], deviceId: number): Map<string, string> {
-  const rows: { name: string; value: string }[] = (type === 'attributes' ? sql.attributes : sql.tags).all(deviceId)
+export function readEvents(sql: Statements, deviceId: number, eventIds: readonly string[] | null): LatestEvent[] {
+  if (eventIds === null) return sql.latestEvents.all(deviceId).map(eventOf)
+  const rows = rowsOf<EventColumns>(sql.latestEvent, deviceId, eventIds)
+  return rows.map(eventOf).sort((a, b) => byCodePoint(a.eventId, b.eventId))
+}
+
+interface LabelColumns {
+  readonly place: number
+  readonly name: string
+  readonly value: string
+}
+
+export function readLabels(
+  sql: Statements,
+  type: Labels['type'],
+  deviceId: number,
+  names: readonly string[] | null,
+): Map<string, string> {
+  const { all, one } =
+    type === 'attributes' ? { all: sql.attributes, one: sql.attribute } : { all: sql.tags, one: sql.tag }
+  const rows: LabelColumns[] =
+    names === null ? all.all(deviceId) : rowsOf<LabelColumns>(one, deviceId, names).sort((a, b) => a.place - b.place)
   return new Map(rows.map(({ name, value }) => [name, value]))
 }

@@ -8,6 +8,10 @@ const EVENT_COLUMNS = 'device_seq, cast(command_id as text) as command_id, from_
 const DEVICE_COLUMNS = `d.id, d.asset_id, d.org_id, d.product_key, d.device_key, d.secret, d.name_json, d.timezone, d.disabled,
   g.asset_id as gateway_asset_id, d.certificate_serial, d.active_at, d.last_online_at, d.last_offline_at`
 
+/** A device that no live node holds, or this one: ? its number, ? the instant after which the lease of a live one ends. */
+const MAY_TICK = `(d.session_node is null or d.session_node = ?
+  or not exists (select 1 from node n where n.node_no = d.session_node and n.lease_until >= ?))`
+
 /** Indexes are named where the planner, which has no statistics, might take one that reads every record of a device. */
 export const statements = {
   // --- load ------------------------------------------------------------------------------------------------------
@@ -74,6 +78,7 @@ export const statements = {
     where d.product_key = ? and d.device_key = ?`,
   deviceByAsset: `select ${DEVICE_COLUMNS} from device d left join device g on g.id = d.gateway_id where d.asset_id = ?`,
   countDevices: 'select count(*) as count from device where product_key = ?',
+  countSubDevices: `select count(*) as count from device g join device d indexed by device_by_gateway on d.gateway_id = g.id where g.asset_id = ?`,
   subDevices: `select ${DEVICE_COLUMNS} from device g join device d indexed by device_by_gateway on d.gateway_id = g.id
     where g.asset_id = ? order by d.id`,
   putOrganization:
@@ -100,18 +105,31 @@ export const statements = {
   hasDevice: 'select 1 from device where id = ?',
   latestValues: 'select point_id, value_json, quality, at from latest_value where device_id = ? order by point_id',
   latestValue: 'select point_id, value_json, quality, at from latest_value where device_id = ? and point_id = ?',
+  /** How long a text is stands before it: octet_length does not read it. */
+  bytesOfValues: 'select coalesce(sum(octet_length(value_json)), 0) as bytes from latest_value where device_id = ?',
+  bytesOfValue: 'select octet_length(value_json) as bytes from latest_value where device_id = ? and point_id = ?',
+  /** of the ids in a JSON array */
+  countKnownValues: `select count(*) as count from latest_value where device_id = ?
+    and point_id in (select value from json_each(?))`,
   countValues: 'select count(*) as count from latest_value where device_id = ?',
   putValue: `insert into latest_value (device_id, point_id, value_json, quality, at) values (?, ?, ?, ?, ?)
     on conflict (device_id, point_id) do update set value_json = excluded.value_json, quality = excluded.quality, at = excluded.at
     where excluded.at >= latest_value.at`,
   latestEvents: 'select event_id, output_json, at from latest_event where device_id = ? order by event_id',
-  latestEvent: 'select 1 from latest_event where device_id = ? and event_id = ?',
+  latestEvent: 'select event_id, output_json, at from latest_event where device_id = ? and event_id = ?',
+  hasEvent: 'select 1 from latest_event where device_id = ? and event_id = ?',
+  bytesOfEvents: 'select coalesce(sum(octet_length(output_json)), 0) as bytes from latest_event where device_id = ?',
+  bytesOfEvent: 'select octet_length(output_json) as bytes from latest_event where device_id = ? and event_id = ?',
   countEvents: 'select count(*) as count from latest_event where device_id = ?',
   putEvent: `insert into latest_event (device_id, event_id, output_json, at) values (?, ?, ?, ?)
     on conflict (device_id, event_id) do update set output_json = excluded.output_json, at = excluded.at
     where excluded.at >= latest_event.at`,
   attributes: 'select name, value_json as value from device_attribute where device_id = ? order by place',
-  attribute: 'select 1 from device_attribute where device_id = ? and name = ?',
+  attribute: 'select place, name, value_json as value from device_attribute where device_id = ? and name = ?',
+  hasAttribute: 'select 1 from device_attribute where device_id = ? and name = ?',
+  bytesOfAttributes:
+    'select coalesce(sum(octet_length(value_json)), 0) as bytes from device_attribute where device_id = ?',
+  bytesOfAttribute: 'select octet_length(value_json) as bytes from device_attribute where device_id = ? and name = ?',
   countAttributes: 'select count(*) as count from device_attribute where device_id = ?',
   removeAttribute: 'delete from device_attribute where device_id = ? and name = ?',
   /** one that is there keeps its place */
@@ -119,7 +137,10 @@ export const statements = {
     values (?, (select coalesce(max(place), 0) + 1 from device_attribute where device_id = ?), ?, ?)
     on conflict (device_id, name) do update set value_json = excluded.value_json`,
   tags: 'select name, value from device_tag where device_id = ? order by place',
-  tag: 'select 1 from device_tag where device_id = ? and name = ?',
+  tag: 'select place, name, value from device_tag where device_id = ? and name = ?',
+  hasTag: 'select 1 from device_tag where device_id = ? and name = ?',
+  bytesOfTags: 'select coalesce(sum(octet_length(value)), 0) as bytes from device_tag where device_id = ?',
+  bytesOfTag: 'select octet_length(value) as bytes from device_tag where device_id = ? and name = ?',
   countTags: 'select count(*) as count from device_tag where device_id = ?',
   removeTag: 'delete from device_tag where device_id = ? and name = ?',
   setTag: `insert into device_tag (device_id, place, name, value)
@@ -136,7 +157,22 @@ export const statements = {
   purgeIdempotency: 'delete from idempotency where expire_at < ?',
 
   // --- node ------------------------------------------------------------------------------------------------------
-  node: 'select cast(last_command_id as text) as last_command_id from node where node_no = ?',
+  node: 'select epoch, cast(last_command_id as text) as last_command_id from node where node_no = ?',
   clockFloor: 'select coalesce(max(clock_at), 0) as at from node',
   ping: 'select number from schema_version limit 1',
+  takeNode: `insert into node (node_no, epoch, lease_until) values (?, 1, ?)
+    on conflict (node_no) do update set epoch = epoch + 1, lease_until = excluded.lease_until`,
+  renewNode: 'update node set lease_until = ? where node_no = ? and epoch = ?',
+  releaseNode: 'update node set epoch = epoch + 1, lease_until = null where node_no = ? and epoch = ?',
+  liveNodes: 'select node_no, lease_until from node where node_no between 0 and ? and lease_until > ? order by node_no',
+  dueSentFor: `select c.device_id from command c indexed by command_awaited join device d on d.id = c.device_id
+    where c.state = 4 and c.deadline_at <= ? and ${MAY_TICK} order by c.deadline_at limit ?`,
+  dueCreatedFor: `select distinct c.device_id from command c indexed by command_expiring join device d on d.id = c.device_id
+    where c.state = 1 and c.expire_at <= ? and ${MAY_TICK} limit ?`,
+  /** by way of all that waits: a process that has the file alone loses no wake-up, and asks this seldom if ever */
+  wanting: `select distinct c.device_id from command c indexed by command_expiring join device d on d.id = c.device_id
+    where c.state = 1 and c.expire_at > 0 and d.session_node = ? and d.id > ? and d.disabled = 0
+      and d.last_online_at >= coalesce(d.last_offline_at, d.last_online_at)
+      and not exists (select 1 from command s indexed by command_one_sent where s.device_id = d.id and s.state = 4)`,
+  isFinal: 'select 1 from command where id = ? and state not in (1, 4)',
 } as const

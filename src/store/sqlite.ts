@@ -9,8 +9,10 @@ import type { Queue, QueueEvent } from '../core/queue.ts'
 import { assertNoNul, checkBatch, checkData, checkNewDevices, isKept, planFleet, planMoves } from './checks.ts'
 import { compile, idNumber, looksAtNames } from './condition.ts'
 import { type Migration, readMigrations } from './migrate.ts'
-import { applyData, readEvents, readLabels, readValues } from './sqlite-data.ts'
+import type { Nodes } from './nodes.ts'
+import { applyData, bytesOf, readEvents, readLabels, readValues } from './sqlite-data.ts'
 import { closeFile, openFile, transaction } from './sqlite-file.ts'
+import { SqliteNodes } from './sqlite-nodes.ts'
 import {
   type BodyColumns,
   bodyOf,
@@ -53,22 +55,27 @@ import type {
 /**
  * Opens the store in the file at `path`, which is created with its folder if it is not there, and migrates it. The file belongs to this process
  * until `close` or the process's end. Throws CannotOpen, saying what to do, where another process has it or a newer Downlink changed it.
+ * now: the store's clock (epoch ms), by which leases of nodes go.
  */
-export const openSqlite = (path: string, migrations: readonly Migration[] = readMigrations('sqlite')): Store =>
-  new SqliteStore(openFile(path, migrations))
+export const openSqlite = (
+  path: string,
+  migrations: readonly Migration[] = readMigrations('sqlite'),
+  now: () => number = Date.now,
+): Store & Nodes => new SqliteStore(openFile(path, migrations), now)
 
 /** The name under which the check value of the secrets' key is kept in `setting`. */
 const SECRET_CHECK = 'secret_check'
 
-class SqliteStore implements Store {
+class SqliteStore implements Store, Nodes {
   readonly #db: DatabaseSyncInstance
   readonly #sql: Statements
   readonly #registry: Registered
   readonly #searches: Searches
+  readonly #nodes: SqliteNodes
   /** Commands by state, counted at the first call and kept up from then on: this process is the only writer, and a count reads every record. */
   #counts: Map<State, number> | null = null
 
-  constructor(db: DatabaseSyncInstance) {
+  constructor(db: DatabaseSyncInstance, now: () => number) {
     this.#db = db
     const prepared = Object.entries(statements).map(([name, sql]) => [name, db.prepare(sql)])
     this.#sql = Object.fromEntries(prepared) as Statements
@@ -76,6 +83,7 @@ class SqliteStore implements Store {
     this.#sql.command.setReturnArrays(true)
     this.#registry = registered(this.#sql)
     this.#searches = new Searches(db)
+    this.#nodes = new SqliteNodes(this.#sql, now)
   }
 
   // --- queues and commands ---------------------------------------------------------------------------------------
@@ -238,6 +246,7 @@ class SqliteStore implements Store {
     const { sql, parameters, names } = compile(
       wanted,
       distinct.map(row => row.name_json),
+      'in (select value from json_each(?))',
     )
     const body = names ? 'join command_body b on b.id = c.id' : ''
     const matching = `from command c ${body} where c.device_id = ? and ${sql}`
@@ -343,18 +352,22 @@ class SqliteStore implements Store {
     // All old keys go before any new ones come: two devices may swap theirs.
     for (const row of devices) sql.parkDeviceKey.run(row.assetId)
     for (const row of devices) {
-      const { assetId, orgId, productKey, deviceKey, secret, nameJson, timezone, disabled, certificateSerial } = row
-      const fields = [productKey, deviceKey, secret, nameJson, timezone, disabled ? 1 : 0, certificateSerial]
       // Not one upsert: that would use up a number of the sequence for each device that is there.
-      if (sql.updateDevice.run(...fields, assetId).changes === 0) sql.insertDevice.run(...fields, assetId, orgId)
+      if (sql.updateDevice.run(...fieldsOf(row), row.assetId).changes === 0) this.#insertDevice(row)
     }
     for (const row of devices) sql.setGateway.run(row.gatewayAssetId, row.assetId)
+  }
+
+  #insertDevice(row: DeviceRow): void {
+    this.#sql.insertDevice.run(...fieldsOf(row), row.assetId, row.orgId)
   }
 
   async addDevices(rows: readonly DeviceRow[]): Promise<void> {
     transaction(this.#db, () => {
       checkNewDevices(rows, this.#registry)
-      this.#putDevices(rows)
+      for (const row of rows) this.#insertDevice(row)
+      for (const { gatewayAssetId, assetId } of rows)
+        if (gatewayAssetId !== null) this.#sql.setGateway.run(gatewayAssetId, assetId)
     })
   }
 
@@ -366,6 +379,11 @@ class SqliteStore implements Store {
   async subDevices(gatewayAssetId: string): Promise<Device[]> {
     const rows: DeviceColumns[] = isKept(gatewayAssetId) ? this.#sql.subDevices.all(gatewayAssetId) : []
     return rows.map(deviceOf)
+  }
+
+  async countSubDevices(gatewayAssetId: string): Promise<number> {
+    const row: { count: number } | undefined = find(this.#sql.countSubDevices, gatewayAssetId)
+    return row?.count ?? 0
   }
 
   async moveDevices(moves: readonly DeviceMove[]): Promise<void> {
@@ -424,21 +442,36 @@ class SqliteStore implements Store {
     return transaction(this.#db, () => changes.map(change => applyData(this.#sql, change)))
   }
 
+  async reportedBytes(type: DataChange['type'], deviceId: number, ids: readonly string[] | null): Promise<number> {
+    return bytesOf(this.#sql, type, deviceId, ids)
+  }
+
   async latestValues(deviceId: number, pointIds: readonly string[] | null): Promise<LatestValue[]> {
     return readValues(this.#sql, deviceId, pointIds)
   }
 
-  async latestEvents(deviceId: number): Promise<LatestEvent[]> {
-    return readEvents(this.#sql, deviceId)
+  async latestEvents(deviceId: number, eventIds: readonly string[] | null = null): Promise<LatestEvent[]> {
+    return readEvents(this.#sql, deviceId, eventIds)
   }
 
-  async attributes(deviceId: number): Promise<Map<string, string>> {
-    return readLabels(this.#sql, 'attributes', deviceId)
+  async attributes(deviceId: number, ids: readonly string[] | null = null): Promise<Map<string, string>> {
+    return readLabels(this.#sql, 'attributes', deviceId, ids)
   }
 
-  async tags(deviceId: number): Promise<Map<string, string>> {
-    return readLabels(this.#sql, 'tags', deviceId)
+  async tags(deviceId: number, keys: readonly string[] | null = null): Promise<Map<string, string>> {
+    return readLabels(this.#sql, 'tags', deviceId, keys)
   }
+
+  // --- nodes -----------------------------------------------------------------------------------------------------
+
+  readonly takeNode: Nodes['takeNode'] = (wanted, leaseMs) => this.#nodes.takeNode(wanted, leaseMs)
+  readonly renewNode: Nodes['renewNode'] = (lease, leaseMs) => this.#nodes.renewNode(lease, leaseMs)
+  readonly releaseNode: Nodes['releaseNode'] = lease => this.#nodes.releaseNode(lease)
+  readonly liveNodes: Nodes['liveNodes'] = () => this.#nodes.liveNodes()
+  readonly sessions: Nodes['sessions'] = deviceIds => this.#nodes.sessions(deviceIds)
+  readonly dueFor: Nodes['dueFor'] = (nodeNo, now, marginMs, limit) => this.#nodes.dueFor(nodeNo, now, marginMs, limit)
+  readonly wanting: Nodes['wanting'] = (nodeNo, limit, after) => this.#nodes.wanting(nodeNo, limit, after)
+  readonly settledOf: Nodes['settledOf'] = commandIds => this.#nodes.settledOf(commandIds)
 
   // --- the store itself ------------------------------------------------------------------------------------------
 
@@ -455,6 +488,12 @@ class SqliteStore implements Store {
   async close(): Promise<void> {
     closeFile(this.#db)
   }
+}
+
+/** The columns of a device that may change. */
+const fieldsOf = (row: DeviceRow) => {
+  const { productKey, deviceKey, secret, nameJson, timezone, disabled, certificateSerial } = row
+  return [productKey, deviceKey, secret, nameJson, timezone, disabled ? 1 : 0, certificateSerial]
 }
 
 /** The id of a command that is to be written. */

@@ -188,6 +188,8 @@ export interface Registry {
   countDevices(productKey: string): Promise<number>
   /** The devices behind a gateway, by id. */
   subDevices(gatewayAssetId: string): Promise<Device[]>
+  /** How many they are. */
+  countSubDevices(gatewayAssetId: string): Promise<number>
   /**
    * One transaction: puts devices behind gateways or takes them out (null). Throws FleetConflict, with nothing changed, where one of them is no
    * longer where it was when it was looked up, does not exist, is listed twice or would be behind itself, or where its gateway does not exist in its
@@ -255,14 +257,19 @@ export interface DeviceData {
    * attributes or tags than it may have (limits.ts), or it does not exist any more.
    */
   saveData(changes: readonly DataChange[]): Promise<boolean[]>
-  /** Latest values in the order of pointIds; of all points, or of those named (unknown ones are absent). */
+  /**
+   * Bytes (UTF-8) of the texts that a read of the same would return: of values, of outputs of events, of attributes, of tags; of all, or of those named.
+   * For who must know first, because all that a device may have reported is more than anybody should read at once.
+   */
+  reportedBytes(type: DataChange['type'], deviceId: number, ids: readonly string[] | null): Promise<number>
+  /** Latest values in the order of pointIds; of all points, or of those named (unknown ones are absent, one named twice is there once). */
   latestValues(deviceId: number, pointIds: readonly string[] | null): Promise<LatestValue[]>
-  /** In the order of eventIds. */
-  latestEvents(deviceId: number): Promise<LatestEvent[]>
-  /** JSON texts by attribute id, in the order in which they were first set. */
-  attributes(deviceId: number): Promise<Map<string, string>>
-  /** Texts by tag key, in the order in which they were first set. */
-  tags(deviceId: number): Promise<Map<string, string>>
+  /** In the order of eventIds; all, or those named, as above. */
+  latestEvents(deviceId: number, eventIds?: readonly string[] | null): Promise<LatestEvent[]>
+  /** JSON texts by attribute id, in the order in which they were first set; all, or those named, as above. */
+  attributes(deviceId: number, ids?: readonly string[] | null): Promise<Map<string, string>>
+  /** Texts by tag key, in the order in which they were first set; all, or those named, as above. */
+  tags(deviceId: number, keys?: readonly string[] | null): Promise<Map<string, string>>
 }
 
 export interface Store extends CommandStore, Registry, Tokens, DeviceData {

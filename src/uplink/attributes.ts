@@ -3,7 +3,12 @@
 
 import { isKey } from '../core/command.ts'
 import { isObject, quote } from '../core/json.ts'
-import { ATTRIBUTES_MAX_PER_DEVICE, ATTRIBUTES_MAX_PER_REQUEST, TAG_MAX_CHARS } from '../core/limits.ts'
+import {
+  ATTRIBUTES_MAX_PER_DEVICE,
+  ATTRIBUTES_MAX_PER_REQUEST,
+  REQUEST_ANSWER_MAX_BYTES,
+  TAG_MAX_CHARS,
+} from '../core/limits.ts'
 import type { Model } from '../core/model.ts'
 import { checkReportedAttribute } from '../core/report.ts'
 import type { Device } from '../store/store.ts'
@@ -15,8 +20,11 @@ import { channelDevices, readItems } from './items.ts'
 
 /** `thing/attribute/query`: `{"attributes": ["<id>"]}`; an empty list, or none, asks for all that have a value. Those without one are absent. */
 export async function queryAttributes(call: DeviceCall): Promise<Outcome> {
-  const ids = readNames(call.params, 'attributes', codes.queryFormat)
-  return isOutcome(ids) ? ids : done(picked(await call.store.attributes(call.device.id), ids))
+  const names = readNames(call.params, 'attributes', codes.queryFormat)
+  if (isOutcome(names)) return names
+  const wanted = namesOrAll(names)
+  if (await isTooMuch(call, 'attributes', wanted)) return tooMuch
+  return done(jsonOf(await call.store.attributes(call.device.id, wanted)))
 }
 
 /** `thing/attribute/update`: `{"attributes": {"<id>": <value>}}`, all of them or none. */
@@ -69,10 +77,12 @@ export function checkAttributes(
 
 /** `thing/tag/query`: `{"tags": ["<key>"]}`; an empty list, or none, asks for all, in the order in which they were first set. */
 export async function queryTags(call: DeviceCall): Promise<Outcome> {
-  const keys = readNames(call.params, 'tags', codes.badFormat)
-  if (isOutcome(keys)) return keys
-  const tags = await call.store.tags(call.device.id)
-  return done(picked(new Map([...tags].map(([key, text]) => [key, JSON.stringify(text)])), keys))
+  const names = readNames(call.params, 'tags', codes.badFormat)
+  if (isOutcome(names)) return names
+  const wanted = namesOrAll(names)
+  if (await isTooMuch(call, 'tags', wanted)) return tooMuch
+  const tags = await call.store.tags(call.device.id, wanted)
+  return done(jsonOf(new Map([...tags].map(([key, text]) => [key, JSON.stringify(text)]))))
 }
 
 /** `thing/tag/update`: `[{"tagKey", "tagValue"}]`, both texts. */
@@ -115,12 +125,20 @@ function readNames(params: unknown, field: 'attributes' | 'tags', format: CodeEn
   return odd === undefined ? names : refused(format, `${field} must be a list of ids, got ${quote(odd)}`)
 }
 
-/** The named ones, or all where none is named, as a JSON object. Written by hand, for an object would put names that are numbers first. */
-function picked(values: ReadonlyMap<string, string>, names: readonly string[]): string {
-  const wanted = new Set(names)
-  const members = [...values].filter(([name]) => wanted.size === 0 || wanted.has(name))
-  return `{${members.map(([name, json]) => `${JSON.stringify(name)}:${json}`).join(',')}}`
-}
+/** A query that names none asks for all. */
+const namesOrAll = (names: readonly string[]): readonly string[] | null => (names.length === 0 ? null : names)
+
+/** All that a device may have is many times what an answer may hold, and would be read for nothing. */
+const isTooMuch = async (
+  { store, device }: DeviceCall,
+  type: 'attributes' | 'tags',
+  names: readonly string[] | null,
+): Promise<boolean> => (await store.reportedBytes(type, device.id, names)) > REQUEST_ANSWER_MAX_BYTES
+const tooMuch = refused(codes.tooLarge, 'ask for less')
+
+/** As a JSON object. Written by hand, for an object would put names that are numbers first. */
+const jsonOf = (values: ReadonlyMap<string, string>): string =>
+  `{${[...values].map(([name, json]) => `${JSON.stringify(name)}:${json}`).join(',')}}`
 
 const savingOf = (
   type: 'attributes' | 'tags',

@@ -2,14 +2,16 @@
 // Not here: which request is answered by whom, and who may ask (requests.ts).
 
 import type { Clock } from '../clock.ts'
-import { REPORT_AHEAD_MAX_MS } from '../core/limits.ts'
+import { REPORT_AHEAD_MAX_MS, REQUEST_MAX_VALUES } from '../core/limits.ts'
 import type { Log } from '../engine.ts'
 import type { Fleet } from '../fleet/fleet.ts'
 import type { DataChange, Device, DeviceData } from '../store/store.ts'
 import type { Asker } from './asker.ts'
 import { type CodeEntry, codes } from './codes.ts'
+import type { LoginGate } from './login-limit.ts'
 import type { RequestPayload } from './payload.ts'
 import type { Saver } from './saver.ts'
+import type { Turns } from './turns.ts'
 
 /** What is needed to answer requests. */
 export interface Desk {
@@ -22,6 +24,10 @@ export interface Desk {
   readonly registerUpTo?: number
   /** so many bytes that nobody can guess: keys and secrets of new devices are made of them */
   readonly randomBytes: (count: number) => Uint8Array
+  /** Gives others their turn of the loop. Without it there are no others: requests are done as fast as they can be. */
+  readonly turns?: Turns
+  /** How often a gateway may sign wrongly for a device: the limit that logins go by, so that it gets no second set of attempts. Without it, without end. */
+  readonly guess?: LoginGate
 }
 
 /** A request that whoever asks may make. */
@@ -53,12 +59,25 @@ export interface Saving {
   readonly tooMany: string
 }
 
-/** Saves, and answers when that is durable. A device that would have too much is left out by itself; then the first of them is told. */
+/**
+ * Saves, and answers when that is durable. A device that would have too much is left out by itself; then the first of them is told. A request that
+ * brings more values than one transaction should hold is refused.
+ */
 export async function save({ saver }: Call, savings: readonly Saving[]): Promise<Outcome> {
+  const values = savings.reduce((sum, { change }) => sum + valuesOf(change), 0)
+  if (values > REQUEST_MAX_VALUES) return refused(codes.misfit, tooManyValues(values))
   const applied = await saver.save(savings.map(({ change }) => change))
   if (applied === null) return refused(codes.overloaded)
   const full = savings.find((_, index) => applied[index] !== true)
   return full === undefined ? done() : refused(codes.misfit, full.tooMany)
+}
+
+export const tooManyValues = (values: number): string =>
+  `a request may have ${REQUEST_MAX_VALUES} values, got ${values}: send several`
+
+function valuesOf(change: DataChange): number {
+  if (change.type === 'event') return 1
+  return change.type === 'measurepoints' ? change.values.length : change.set.length + change.remove.length
 }
 
 /** For loops that end at the first thing that is wrong. */

@@ -32,6 +32,11 @@ export const codes = {
     'productKey does not exist',
     "A device to register is of a product that the gateway's organization does not have.",
   ),
+  notRegistrable: ours(
+    612,
+    'product not allowed',
+    'A device to register is of a product of gateways: those are in the fleet file.',
+  ),
   deviceKeyExists: vendor(
     702,
     'DeviceKey existed',
@@ -79,7 +84,7 @@ export const codes = {
   misfit: vendor(
     1204,
     'Model validate failed',
-    'A value does not fit the thing model, is not in it, is larger than it may be, or holds an integer beyond 2^53 or a name twice; or the device would have more of them than it may. Nothing was changed.',
+    'A value does not fit the thing model, is not in it, is larger than it may be, or holds an integer beyond 2^53 or a name twice; or the request has more of them than it may, or the device would have. Nothing was changed.',
   ),
   pointsFormat: vendor(
     1206,
@@ -111,7 +116,7 @@ export const codes = {
   topologyNotAdded: vendor(
     1255,
     'add topo failure',
-    'At least one of the devices cannot be in the topology of this gateway, so that none was added; or the asking device is no gateway.',
+    'At least one of the devices cannot be in the topology of this gateway, or too many of its signs were wrong, so that none was added; or the asking device is no gateway.',
   ),
   topologyNotRemoved: vendor(
     1256,

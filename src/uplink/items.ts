@@ -31,6 +31,7 @@ export async function readItems<T extends object>(
   const modelOf = remembered(productKey => call.fleet.model(productKey))
   const items: T[] = []
   for (const [index, item] of params.entries()) {
+    while (call.turns?.isOver()) await call.turns.ended
     const outcome = isObject(item) ? await readItem(item, find, modelOf, read) : refused(format, 'must be an object')
     if (isOutcome(outcome)) return refused(outcome.of, `params[${index}]: ${outcome.detail}`)
     items.push(outcome)
@@ -48,8 +49,8 @@ async function readItem<T extends object>(
   return isOutcome(device) ? device : read(item, device, await modelOf(device.productKey))
 }
 
-/** Asks once for each key: a batch names few products, and often one device many times. */
-function remembered<T>(ask: (key: string) => Promise<T>): (key: string) => Promise<T> {
+/** Asks once for each key: a request names few products, and often one device many times. */
+export function remembered<T>(ask: (key: string) => Promise<T>): (key: string) => Promise<T> {
   const answers = new Map<string, Promise<T>>()
   return key => {
     const answer = answers.get(key) ?? ask(key)
@@ -60,13 +61,17 @@ function remembered<T>(ask: (key: string) => Promise<T>): (key: string) => Promi
 
 /**
  * Of a batch: the publisher where the item names no device, or one that is logged in on the same connection; with `allowOfflineSubDevice` also one that
- * is not, but is in the topology of the connection's gateway and not disabled.
+ * is not, but is in the topology of the connection's gateway and could log in there: not disabled, and of a product that wants no certificate.
  */
 export function batchDevices({ device, asker, fleet, allowOfflineSubDevice }: DeviceCall): FindDevice {
   const gateway = asker.device?.assetId
+  const wantsCertificate = remembered(
+    async (productKey: string) => (await fleet.product(productKey))?.biDirectionalAuth !== false,
+  )
   const behind = async ({ productKey, deviceKey }: DeviceKeys): Promise<Device | null> => {
     const found = await fleet.deviceByKeys(productKey, deviceKey)
-    return found !== null && found.gatewayAssetId === gateway && !found.disabled ? found : null
+    if (found === null || found.gatewayAssetId !== gateway || found.disabled) return null
+    return (await wantsCertificate(productKey)) ? null : found
   }
   return async item => {
     const productKey = isMissing(item.productKey) ? device.productKey : item.productKey

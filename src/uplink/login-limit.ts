@@ -14,17 +14,28 @@ import {
 } from '../core/limits.ts'
 import type { DeviceKeys } from './topics.ts'
 
+/** How often somebody may be refused; {@link LoginLimit} is one. */
+export interface LoginGate {
+  allows(source: string, keys: DeviceKeys | null, now: number): boolean
+  refused(source: string, keys: DeviceKeys | null, now: number): void
+  admitted(source: string, keys: DeviceKeys | null): void
+}
+
+/** The source of what a gateway says in the name of a device: whatever address it comes from, the guesses are its own. No address begins so. */
+export const gatewaySource = ({ assetId }: { readonly assetId: string }): string => `${GATEWAY}${assetId}`
+const GATEWAY = 'gateway:'
+
 /**
  * Token buckets, of which a refused login takes one token each, and a login that is let in none. Logins that were under way at the same time may take a
  * bucket below zero, by as much as it holds when full, so that coming all at once gains nothing.
  */
-export class LoginLimit {
+export class LoginLimit implements LoginGate {
   readonly #pairs = new Buckets(LOGIN_PAIR_BURST, LOGIN_PAIR_EVERY_MS, LOGIN_PAIRS_MAX)
   readonly #sources = new Buckets(LOGIN_SOURCE_BURST, LOGIN_SOURCE_EVERY_MS, LOGIN_SOURCES_MAX)
 
   /**
-   * Whether a login may be looked at. `source` is the address that it comes from, `keys` whom it says to be; null where that cannot be read: then only
-   * the address counts. Takes nothing: a client that is refused here, and tries on, is let through when its time has come.
+   * Whether a login may be looked at. `source` is the address that it comes from, or a {@link gatewaySource}; `keys` whom it says to be; null where that
+   * cannot be read: then only the source counts. Takes nothing: a client that is refused here, and tries on, is let through when its time has come.
    */
   allows(source: string, keys: DeviceKeys | null, now: number): boolean {
     const from = sourceOf(source)
@@ -92,9 +103,12 @@ class Buckets {
 /** Neither addresses nor keys have blanks. */
 const pairOf = (source: string, { productKey, deviceKey }: DeviceKeys): string => `${source} ${deviceKey}&${productKey}`
 
-/** Whoever has one IPv6 address mostly has its whole /64 network: it counts as one. An IPv4 address may come as part of an IPv6 one. */
+/**
+ * Whoever has one IPv6 address mostly has its whole /64 network: it counts as one. An IPv4 address may come as part of an IPv6 one. A gateway is one
+ * to the letter.
+ */
 export function sourceOf(address: string): string {
-  if (!address.includes(':')) return address
+  if (!address.includes(':') || address.startsWith(GATEWAY)) return address
   const plain = address.replace(/%.*$/, '').toLowerCase()
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(plain)?.[1]
   if (mapped !== undefined) return mapped

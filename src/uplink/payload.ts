@@ -2,11 +2,13 @@
 // What a device sends is dirty until read here: bytes that are not UTF-8 and NUL become U+FFFD, and everything kept has a bound.
 
 import { type Downlink, isCommandId, Kind } from '../core/command.ts'
-import { readJson } from '../core/json.ts'
+import { closingQuote, isJson, readJson } from '../core/json.ts'
 import {
   DEVICE_CODE_MAX_CHARS,
   DEVICE_MESSAGE_MAX_CHARS,
   JSON_MAX_DEPTH,
+  PAYLOAD_MAX_MEMBERS,
+  PAYLOAD_MAX_PARTS,
   REQUEST_ID_MAX_CHARS,
 } from '../core/limits.ts'
 import type { Reply } from '../core/queue.ts'
@@ -47,7 +49,7 @@ export function noticePayload(notice: Notice, { productKey, deviceKey }: DeviceK
 const messageId = (now: number): string => String(Math.floor(now))
 
 /**
- * A device's answer to a command, or null where it is none: not a JSON object, nested too deep, or its id is not that of a command.
+ * A device's answer to a command, or null where it is none: not a JSON object, nested too deep, of too many members, or its id is not that of a command.
  * `code` is taken as a number or a numeric string, whatever else it is stays as `deviceCode`; outputs are kept as the text that came,
  * so that large integers stay what they are. A missing `data` and a null one are both no outputs.
  */
@@ -75,7 +77,7 @@ export interface RequestPayload {
   readonly idJson: string
   /** undefined where they are missing or null, and where they have a fault */
   readonly params: unknown
-  /** why they cannot be taken, though they are JSON: see {@link readJson}; null where nothing is wrong */
+  /** why they cannot be taken, though they are JSON: they are too many, or see {@link readJson}; null where nothing is wrong */
   readonly fault: string | null
   /** what stands beside the params of a batch; text that says so counts as well, and anything else is no */
   readonly allowOfflineSubDevice: boolean
@@ -83,14 +85,14 @@ export interface RequestPayload {
 }
 
 /**
- * Null where there is nobody to answer: the payload is not a JSON object, is nested too deep, or its id is missing, too long, or neither string nor
- * number. `version` and `method` are not looked at: the SDKs send wrong ones.
+ * Null where there is nobody to answer: the payload is not a JSON object, is nested too deep, has too many members, or its id is missing, too long, or
+ * neither string nor number. `version` and `method` are not looked at: the SDKs send wrong ones.
  */
 export function readRequest(payload: Buffer): RequestPayload | null {
-  const said = membersOf(textOf(payload))
-  const idJson = requestIdOf(said)
+  const { said, idJson, fault } = readEnvelope(payload)
   if (said === null || idJson === null) return null
-  const read = readJson(withoutEscapedNul(said.get('params') ?? 'null'))
+  const read: ReturnType<typeof readJson> =
+    fault === null ? readJson(withoutEscapedNul(said.get('params') ?? 'null')) : { ok: false, fault }
   const isSet = (name: string): boolean => /^"?true"?$/i.test(said.get(name) ?? '')
   return {
     idJson,
@@ -101,11 +103,43 @@ export function readRequest(payload: Buffer): RequestPayload | null {
   }
 }
 
-function requestIdOf(said: ReadonlyMap<string, string> | null): string | null {
+/**
+ * A request as far as its id. A few bytes of brackets or names cost more to read than all else that a payload may hold: with too many of them it is
+ * not read, nor known to be JSON, but its sender is to be told so, and therefore its id is looked for all the same.
+ */
+function readEnvelope(payload: Buffer): {
+  readonly said: ReadonlyMap<string, string> | null
+  readonly idJson: string | null
+  readonly fault: string | null
+} {
+  const text = textOf(payload)
+  const parts = partsOf(text)
+  const isTooMuch = parts > PAYLOAD_MAX_PARTS
+  const said = isTooMuch ? membersIn(text) : membersOf(text)
   const id = said?.get('id')
-  return id !== undefined && id.length <= REQUEST_ID_MAX_CHARS && /^["\d-]/.test(id) ? id : null
+  const isId = id !== undefined && id.length <= REQUEST_ID_MAX_CHARS && /^["\d-]/.test(id) && isJson(id)
+  const fault = `are not read: the request has ${parts} names, objects and lists, and may have ${PAYLOAD_MAX_PARTS}; send several`
+  return { said, idJson: isId ? id : null, fault: isTooMuch ? fault : null }
 }
 
+const QUOTE = 0x22
+const COMMA = 0x2c
+const COLON = 0x3a
+const BRACKET = 0x5b
+const CLOSING_BRACKET = 0x5d
+const BRACE = 0x7b
+const CLOSING_BRACE = 0x7d
+
+/** How many names, objects and lists there are in a JSON text. */
+function partsOf(json: string): number {
+  let parts = 0
+  for (let at = 0; at < json.length; at += 1) {
+    const unit = json.charCodeAt(at)
+    if (unit === QUOTE) at = closingQuote(json, at)
+    else if (unit === COLON || unit === BRACE || unit === BRACKET) parts += 1
+  }
+  return parts
+}
 /**
  * The payload of an answer. It always has `data`, which one SDK requires, and in it an object or an array, never a bare string, which kills another.
  */
@@ -118,7 +152,7 @@ export const answerText = (idJson: string, code: number, dataJson: string, messa
 
 /** The answer to a request whose params are not looked at; null where there is nobody to answer. */
 export function answerTo(payload: Buffer, code: number, message: string): string | null {
-  const idJson = requestIdOf(membersOf(textOf(payload)))
+  const { idJson } = readEnvelope(payload)
   return idJson === null ? null : answerJson(idJson, code, {}, message)
 }
 
@@ -126,14 +160,44 @@ export function answerTo(payload: Buffer, code: number, message: string): string
 function textOf(payload: Buffer): string {
   let end = payload.length
   while (end > 0 && payload[end - 1] === 0) end -= 1
-  return withoutNul(payload.toString('utf8', 0, end))
+  const bytes = payload.subarray(0, end)
+  return (bytes.includes(0) ? withoutNulBytes(bytes) : bytes).toString('utf8')
+}
+
+/** U+FFFD in UTF-8 is three bytes. One by one: a payload may be nothing but NUL, and to look for each of them in the text takes ten times as long. */
+function withoutNulBytes(bytes: Buffer): Buffer {
+  const clean = Buffer.allocUnsafe(3 * bytes.length)
+  let length = 0
+  for (let at = 0; at < bytes.length; at += 1) {
+    const byte = bytes[at] ?? 0
+    if (byte === 0) {
+      clean[length++] = 0xef
+      clean[length++] = 0xbf
+      clean[length++] = 0xbd
+    } else {
+      clean[length++] = byte
+    }
+  }
+  return clean.subarray(0, length)
 }
 
 const withoutNul = (text: string): string => text.replaceAll('\0', '\ufffd')
 
-/** An escape at a time, so that in `\\u0000` the second backslash begins nothing. */
-const withoutEscapedNul = (json: string): string =>
-  json.replace(/\\(?:u0000|.)/g, sequence => (sequence === '\\u0000' ? '\\ufffd' : sequence))
+const ESCAPED_NUL = '\\u0000'
+
+/** Where an even number of backslashes stands before it: in `\\u0000` the second backslash begins nothing. */
+function withoutEscapedNul(json: string): string {
+  let clean = ''
+  let from = 0
+  for (let at = json.indexOf(ESCAPED_NUL); at >= 0; at = json.indexOf(ESCAPED_NUL, at + 1)) {
+    let before = at
+    while (before > from && json.charAt(before - 1) === '\\') before -= 1
+    if ((at - before) % 2 === 1) continue
+    clean += `${json.slice(from, at)}\\ufffd`
+    from = at + ESCAPED_NUL.length
+  }
+  return clean + json.slice(from)
+}
 
 /** Half of a surrogate pair, alone, is no text; cutting can leave one behind. */
 const wellFormed = (text: string): string => text.replace(/\p{Surrogate}/gu, '\ufffd')
@@ -158,50 +222,43 @@ function integerOf(text: string): number | null {
 
 /**
  * The members of a JSON object as the texts of their values, so that nothing is rounded or reworded on the way. Of two with one name the last counts,
- * as in JSON.parse. Null for everything else, and for nesting deeper than JSON_MAX_DEPTH: what is kept of it must be safe to print again.
+ * as in JSON.parse. Null for everything else, for more than PAYLOAD_MAX_MEMBERS, and for nesting deeper than JSON_MAX_DEPTH: what is kept of it must be
+ * safe to print again.
  */
-function membersOf(text: string): ReadonlyMap<string, string> | null {
-  if (!isJson(text)) return null
+const membersOf = (text: string): ReadonlyMap<string, string> | null => (isJson(text) ? membersIn(text) : null)
+
+/** The same of a text that need not be JSON: then it is not known what they are. */
+function membersIn(text: string): ReadonlyMap<string, string> | null {
   const members = new Map<string, string>()
   let depth = 0
   let name: string | null = null
+  let names = 0
   let start = 0
   for (let at = 0; at < text.length; at += 1) {
-    const char = text.charAt(at)
-    if (char === '"') {
+    const unit = text.charCodeAt(at)
+    if (unit === QUOTE) {
       at = closingQuote(text, at)
-    } else if (char === ':' && depth === 1) {
-      name = String(JSON.parse(text.slice(start, at)))
-      start = at + 1
-    } else if (char === '{' || char === '[') {
-      if (depth === 0 && char === '[') return null
+    } else if (unit === BRACE || unit === BRACKET) {
+      if (depth === 0 && unit === BRACKET) return null
       depth += 1
       if (depth > JSON_MAX_DEPTH) return null
       if (depth === 1) start = at + 1
-    } else if (char === ',' || char === '}' || char === ']') {
+    } else if (unit === CLOSING_BRACE || unit === CLOSING_BRACKET || (unit === COMMA && depth === 1)) {
       if (depth === 1) {
         if (name !== null) members.set(name, text.slice(start, at).trim())
         name = null
         start = at + 1
       }
-      if (char !== ',') depth -= 1
+      if (unit !== COMMA) depth -= 1
+    } else if (unit === COLON && depth === 1) {
+      names += 1
+      if (names > PAYLOAD_MAX_MEMBERS) return null
+      name = nameOf(text.slice(start, at))
+      start = at + 1
     }
   }
   // A bare string or number is JSON as well, but has no braces and so no members to answer to.
   return members.size > 0 ? members : null
 }
 
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text)
-    return true
-  } catch {
-    return false
-  }
-}
-
-function closingQuote(text: string, opening: number): number {
-  let at = opening + 1
-  while (at < text.length && text.charAt(at) !== '"') at += text.charAt(at) === '\\' ? 2 : 1
-  return at
-}
+const nameOf = (written: string): string => (isJson(written) ? String(JSON.parse(written)) : written)

@@ -9,14 +9,25 @@ import {
   NEW_NAMES_ATTEMPTS,
   REGISTER_MAX_DEVICES,
   REGISTER_UP_TO_DEVICES,
+  REQUEST_MAX_VALUES,
 } from '../core/limits.ts'
 import { type Model, parseStringI18n, type StringI18n } from '../core/model.ts'
 import { isTimezone } from '../core/time.ts'
 import type { NewDevice } from '../fleet/fleet.ts'
 import { ClearSecret } from '../fleet/secrets.ts'
-import { FleetConflict } from '../store/store.ts'
+import { type DeviceRow, FleetConflict } from '../store/store.ts'
 import { checkAttributes } from './attributes.ts'
-import { type DeviceCall, done, isMissing, isOutcome, type Outcome, refused, type Saving, save } from './call.ts'
+import {
+  type DeviceCall,
+  done,
+  isMissing,
+  isOutcome,
+  type Outcome,
+  refused,
+  type Saving,
+  save,
+  tooManyValues,
+} from './call.ts'
 import { codes } from './codes.ts'
 
 /** Characters that a new name or secret is drawn with, as many as the vendor's have. */
@@ -37,7 +48,8 @@ interface Draft {
 
 /**
  * A list of `{"productKey", "deviceName", "deviceKey"?, "timezone"?, "deviceAttributes"?, "deviceDesc"?}`; all of them or none. The timezone is the
- * gateway's where none is given; the description is not kept. The answer lists what came of them in the same order.
+ * gateway's where none is given; the description is not kept. Not for products of gateways, or one gateway's secret would be that of any number. The
+ * answer lists what came of them in the same order.
  */
 export async function registerDevices(call: DeviceCall): Promise<Outcome> {
   const drafts = await readDrafts(call)
@@ -62,15 +74,19 @@ async function readDrafts(call: DeviceCall): Promise<readonly Draft[] | Outcome>
   const models = new Map<string, Model | null>()
   const named = new Set<string>()
   const drafts: Draft[] = []
+  let values = 0
   for (const [index, item] of params.entries()) {
+    while (call.turns?.isOver()) await call.turns.ended
     const draft = isObject(item) ? await readDraft(call, item, models) : refused(codes.badFormat, 'must be an object')
     if (isOutcome(draft)) return refused(draft.of, `params[${index}]: ${draft.detail}`)
     const name = `${draft.productKey}/${draft.deviceKey}`
     if (draft.deviceKey !== null && named.has(name)) return refused(codes.deviceKeyExists, `${name} is there twice`)
     named.add(name)
     drafts.push(draft)
+    values += draft.attributes.length
   }
-  return drafts
+  // Looked at before there are devices: afterwards they would be there without their attributes.
+  return values <= REQUEST_MAX_VALUES ? drafts : refused(codes.misfit, tooManyValues(values))
 }
 
 /** `models`: of the products of this request so far, which are the organization's. */
@@ -86,6 +102,9 @@ async function readDraft(
     return refused(codes.badFormat, `productKey must be 1 to 64 letters, digits or _ . -, got ${quote(productKey)}`)
   if (deviceKey !== null && (typeof deviceKey !== 'string' || !isKey(deviceKey)))
     return refused(codes.badFormat, `deviceKey must be 1 to 64 letters, digits or _ . -, got ${quote(deviceKey)}`)
+  // The certificate of a product's channel is named after the product: nobody's device may come to that name.
+  if (deviceKey !== null && (await fleet.product(deviceKey)) !== null)
+    return refused(codes.badFormat, `deviceKey must not be a productKey, got ${quote(deviceKey)}`)
   if (typeof timezone !== 'string' || !isTimezone(timezone))
     return refused(codes.badFormat, `timezone must be such as "+08:00" or Europe/Berlin, got ${quote(timezone)}`)
   const deviceName = readName(item.deviceName)
@@ -97,6 +116,7 @@ async function readDraft(
   if (!models.has(productKey)) {
     const product = await fleet.product(productKey)
     if (product?.orgId !== gateway.orgId) return refused(codes.noProduct, productKey)
+    if (product.productType === 'Gateway') return refused(codes.notRegistrable, `${productKey} is of gateways`)
     const has = await fleet.countDevices(productKey)
     if (has >= registerUpTo) return refused(codes.tooManyDevices, `the product ${productKey} has ${has} already`)
     models.set(productKey, await fleet.model(productKey))
@@ -115,8 +135,13 @@ function readName(given: unknown): StringI18n | null {
 async function add(call: DeviceCall, drafts: readonly Draft[]): Promise<readonly NewDevice[] | Outcome> {
   for (let attempt = 1; attempt <= NEW_NAMES_ATTEMPTS; attempt += 1) {
     const devices = drafts.map(draft => newDevice(call, draft))
+    const rows: DeviceRow[] = []
+    for (const device of devices) {
+      while (call.turns?.isOver()) await call.turns.ended
+      rows.push(call.fleet.newRow(device))
+    }
     try {
-      await call.fleet.addDevices(devices)
+      await call.fleet.addDevices(rows)
       return devices
     } catch (error) {
       if (!(error instanceof FleetConflict)) throw error
@@ -163,6 +188,7 @@ async function saveAttributes(
   try {
     const savings: Saving[] = []
     for (const [index, { attributes: set }] of drafts.entries()) {
+      while (call.turns?.isOver()) await call.turns.ended
       const added = devices[index]
       if (set.length === 0 || added === undefined) continue
       const device = await call.fleet.deviceByKeys(added.productKey, added.deviceKey)

@@ -1,7 +1,7 @@
 // What devices ask for and report: who may ask for what, who answers it, and the answer's payload. Not here: where requests come from (mqtt/, http/), what
 // each of them does (measurepoints.ts, events.ts, …), the logins of sub-devices (mqtt/members.ts).
 
-import { REQUEST_ANSWER_MAX_BYTES } from '../core/limits.ts'
+import { REQUEST_ANSWER_MAX_BYTES, TOLD_MODEL_MAX_CHARS } from '../core/limits.ts'
 import type { Answer, Asker, Request } from './asker.ts'
 import {
   deleteAttributes,
@@ -61,10 +61,7 @@ const requests: ReadonlyMap<string, Entry> = new Map(
     'thing/tag/query': device(queryTags),
     'thing/tag/update': device(updateTags),
     'thing/tag/delete': device(deleteTags),
-    'thing/tsltemplate/get': device(
-      async ({ fleet, device }) => done(templateOf(await fleet.modelJson(device.productKey))),
-      'ignored',
-    ),
+    'thing/tsltemplate/get': device(tellModel, 'ignored'),
     'thing/device/register': gateway(registerDevices, codes.noPermission),
     'thing/topo/add': gateway(addToTopology, codes.topologyNotAdded),
     'thing/topo/delete': gateway(removeFromTopology, codes.topologyNotRemoved),
@@ -84,6 +81,13 @@ const requests: ReadonlyMap<string, Entry> = new Map(
   } satisfies Record<string, Entry>),
 )
 
+async function tellModel({ fleet, device }: DeviceCall): Promise<Outcome> {
+  const json = await fleet.modelJson(device.productKey)
+  return json !== null && json.length > TOLD_MODEL_MAX_CHARS ? tooLarge : done(templateOf(json))
+}
+
+const tooLarge = refused(codes.tooLarge, 'ask for less')
+
 export class Requests {
   readonly #desk: Desk
 
@@ -96,6 +100,8 @@ export class Requests {
    * Never rejects: what fails in here is logged and answered with 500, since some SDKs wait without end.
    */
   async answer(request: Request, asker: Asker): Promise<Answer | null> {
+    const { turns } = this.#desk
+    while (turns?.isOver()) await turns.ended
     const read = readRequest(request.payload)
     if (read === null) return null
     let outcome: Outcome
@@ -107,7 +113,7 @@ export class Requests {
     }
     const json = payloadOf(read, outcome)
     if (Buffer.byteLength(json) <= REQUEST_ANSWER_MAX_BYTES) return { code: outcome.of.code, json }
-    return { code: codes.tooLarge.code, json: payloadOf(read, refused(codes.tooLarge, 'ask for less')) }
+    return { code: codes.tooLarge.code, json: payloadOf(read, tooLarge) }
   }
 
   async #answer({ keys, path }: Request, read: RequestPayload, asker: Asker): Promise<Outcome> {

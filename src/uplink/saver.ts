@@ -1,7 +1,8 @@
-// Saves what devices report: all changes that come while one transaction is in flight form the next, so that many devices share one commit and one fsync.
-// Not here: what may be reported (core/report.ts), commands and their answers (engine.ts).
+// Saves what devices report: all changes that come while one transaction is in flight form the next, so that many devices share one commit and one fsync;
+// as far as SAVE_BATCH_MAX_ROWS, because the embedded store holds the loop until it is done. Not here: what may be reported (core/report.ts), how much one
+// request may bring (call.ts), commands and their answers (engine.ts).
 
-import { SAVE_BATCH_MAX_CHANGES, SAVE_QUEUE_MAX_CHANGES } from '../core/limits.ts'
+import { SAVE_BATCH_MAX_ROWS, SAVE_QUEUE_MAX_ROWS, SAVE_ROW_CHARS } from '../core/limits.ts'
 import type { Log } from '../engine.ts'
 import type { DataChange, DeviceData } from '../store/store.ts'
 
@@ -15,6 +16,8 @@ export interface SaverOptions {
 /** The changes of one request. */
 interface Entry {
   readonly changes: readonly DataChange[]
+  /** what they cost: see {@link rowsOf} */
+  readonly rows: number
   readonly resolve: (applied: readonly boolean[]) => void
   readonly reject: (error: unknown) => void
   /** it was in a transaction that failed, and is tried again by itself */
@@ -24,7 +27,7 @@ interface Entry {
 export class Saver {
   readonly #options: SaverOptions
   #waiting: Entry[] = []
-  #waitingChanges = 0
+  #waitingRows = 0
   #running = false
 
   constructor(options: SaverOptions) {
@@ -37,10 +40,11 @@ export class Saver {
    */
   save(changes: readonly DataChange[]): Promise<readonly boolean[] | null> {
     if (changes.length === 0) return Promise.resolve([])
-    if (this.#waitingChanges + changes.length > SAVE_QUEUE_MAX_CHANGES) return Promise.resolve(null)
-    this.#waitingChanges += changes.length
+    const rows = changes.reduce((sum, change) => sum + rowsOf(change), 0)
+    if (this.#waitingRows + rows > SAVE_QUEUE_MAX_ROWS) return Promise.resolve(null)
+    this.#waitingRows += rows
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ changes, resolve, reject, alone: false })
+      this.#waiting.push({ changes, rows, resolve, reject, alone: false })
       if (this.#running) return
       this.#running = true
       this.#options.defer(() => void this.#run())
@@ -56,14 +60,14 @@ export class Saver {
     this.#running = false
   }
 
-  /** All that waits, up to one that was in a transaction that failed; that one goes alone. */
+  /** As many as may go together, the first however large it is; up to one that was in a transaction that failed: that one goes alone. */
   #next(): Entry[] {
     let count = 0
-    let changes = 0
+    let rows = 0
     for (const entry of this.#waiting) {
-      if (count > 0 && (entry.alone || changes + entry.changes.length > SAVE_BATCH_MAX_CHANGES)) break
+      if (count > 0 && (entry.alone || rows + entry.rows > SAVE_BATCH_MAX_ROWS)) break
       count += 1
-      changes += entry.changes.length
+      rows += entry.rows
       if (entry.alone) break
     }
     return this.#waiting.splice(0, count)
@@ -77,7 +81,7 @@ export class Saver {
     } catch (error) {
       const [only] = entries
       if (only !== undefined && entries.length === 1) {
-        this.#waitingChanges -= only.changes.length
+        this.#waitingRows -= only.rows
         only.reject(error)
         return
       }
@@ -87,10 +91,23 @@ export class Saver {
       return
     }
     let from = 0
-    for (const { changes, resolve } of entries) {
-      this.#waitingChanges -= changes.length
+    for (const { changes, rows, resolve } of entries) {
+      this.#waitingRows -= rows
       resolve(applied.slice(from, from + changes.length))
       from += changes.length
     }
   }
+}
+
+/** What a change costs to save, in rows: its values, long ones as several, and one for itself. */
+function rowsOf(change: DataChange): number {
+  const rowsOfText = (text: string): number => 1 + Math.floor(text.length / SAVE_ROW_CHARS)
+  const texts = textsOf(change)
+  const removed = 'remove' in change ? change.remove.length : 0
+  return 1 + removed + texts.reduce((sum, text) => sum + rowsOfText(text), 0)
+}
+
+function textsOf(change: DataChange): readonly string[] {
+  if (change.type === 'measurepoints') return change.values.map(({ valueJson }) => valueJson)
+  return change.type === 'event' ? [change.event.outputJson] : change.set.map(([, value]) => value)
 }

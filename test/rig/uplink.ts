@@ -9,6 +9,7 @@ import { randomKey, Secrets } from '../../src/fleet/secrets.ts'
 import { openMemory } from '../../src/store/memory.ts'
 import type { Device, Store } from '../../src/store/store.ts'
 import type { Asker } from '../../src/uplink/asker.ts'
+import type { Desk } from '../../src/uplink/call.ts'
 import { Requests } from '../../src/uplink/requests.ts'
 import { Saver } from '../../src/uplink/saver.ts'
 import type { DeviceKeys } from '../../src/uplink/topics.ts'
@@ -56,7 +57,8 @@ const device = (deviceKey: string, productKey: string, more: object = {}) => ({
 
 /**
  * m1, m2 of a product with the model; f1 of one without; gateways g1 (with s1, s2, and off, which is disabled, behind it) and g2 (with far behind it);
- * loose and loose2 behind none; in another organization product foreignPk with the device foreign.
+ * loose and loose2 behind none; cert, and certIn behind g2, of a product that wants certificates; in another organization product foreignPk with the
+ * device foreign.
  */
 const FLEET = {
   organizations: [
@@ -67,6 +69,7 @@ const FLEET = {
         { productKey: 'meterPk', productSecret: 's', modelId: 'meter' },
         { productKey: 'freePk', productSecret: 's' },
         { productKey: 'gwPk', productSecret: 's', productType: 'Gateway' },
+        { productKey: 'certPk', productSecret: 's', biDirectionalAuth: true },
       ],
       devices: [
         device('m1', 'meterPk'),
@@ -80,6 +83,8 @@ const FLEET = {
         device('far', 'meterPk', { gateway: 'g2' }),
         device('loose', 'meterPk'),
         device('loose2', 'freePk'),
+        device('cert', 'certPk'),
+        device('certIn', 'certPk', { gateway: 'g2' }),
       ],
     },
     {
@@ -152,7 +157,7 @@ export class UplinkRig {
   static async open(
     broken: (store: Store) => void = () => undefined,
     draw = randomBytes,
-    more: { registerUpTo?: number } = {},
+    more: Pick<Desk, 'registerUpTo' | 'guess' | 'turns'> = {},
   ): Promise<UplinkRig> {
     const store = openMemory()
     const fleet = new Fleet(store, new Secrets(randomKey()))

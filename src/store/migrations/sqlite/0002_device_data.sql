@@ -10,6 +10,7 @@ alter table device add column certificate_serial text;
 create index device_by_gateway on device (gateway_id) where gateway_id is not null;
 
 -- What a device reports goes with its row. The primary keys give the order in which it is read, and find what belongs to a device that is deleted.
+-- They are indexes of their own: a table without rowid would be searched in its rows, of which each step reads the whole, and one may have 16 KiB.
 
 -- Measurepoints as last reported. Quality is any number.
 create table latest_value (
@@ -19,7 +20,7 @@ create table latest_value (
   quality real,
   at integer not null,
   primary key (device_id, point_id)
-) strict, without rowid;
+) strict;
 
 -- The last occurrence of each event of the model; `event` is the log of the queue.
 create table latest_event (
@@ -28,7 +29,7 @@ create table latest_event (
   output_json text not null,
   at integer not null,
   primary key (device_id, event_id)
-) strict, without rowid;
+) strict;
 
 -- place grows with each attribute that a device gets, and stays when its value changes. The second key finds one by its name.
 create table device_attribute (
@@ -38,7 +39,7 @@ create table device_attribute (
   value_json text not null,
   primary key (device_id, place),
   unique (device_id, name)
-) strict, without rowid;
+) strict;
 
 -- As attributes; values are text.
 create table device_tag (
@@ -48,4 +49,4 @@ create table device_tag (
   value text not null,
   primary key (device_id, place),
   unique (device_id, name)
-) strict, without rowid;
+) strict;
