@@ -1,20 +1,19 @@
 // Every store does what the memory store does: the same random history of steps, stale commits, purges, fleet changes and reports of devices on
 // both, and the same answers. The changes come from the rules themselves, so that what is tried is what the engine writes.
 
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { Kind, State } from '../src/core/command.ts'
 import { Ids } from '../src/core/ids.ts'
 import { decide, type Input, type Queue } from '../src/core/queue.ts'
-import { openMemory } from '../src/store/memory.ts'
-import { openSqlite } from '../src/store/sqlite.ts'
+import type { Nodes } from '../src/store/nodes.ts'
 import type { Condition, DataChange, DeviceChange, Store } from '../src/store/store.ts'
-import { bodyRow, deviceRow, event, smallFleet, T0 } from './rig/store.ts'
+import { bodyRow, deviceRow, event, smallFleet, stores, T0 } from './rig/store.ts'
 
-const others = [{ name: 'sqlite', open: (folder: string) => openSqlite(join(folder, 'test.db')) }]
+const [reference, ...others] = stores
 
 const DEVICES = 3
 
@@ -130,12 +129,12 @@ class History {
   readonly #before = new Map<number, Queue>()
 
   constructor(
-    readonly memory: Store,
-    readonly store: Store,
+    readonly memory: Store & Nodes,
+    readonly store: Store & Nodes,
   ) {}
 
   /** The same question to both, who must answer alike. */
-  async both<T>(ask: (store: Store) => Promise<T>): Promise<T> {
+  async both<T>(ask: (store: Store & Nodes) => Promise<T>): Promise<T> {
     const expected = await ask(this.memory)
     expect(await ask(this.store)).toEqual(expected)
     return expected
@@ -224,7 +223,7 @@ class History {
       case 'cancelAll':
         return { type: 'cancel', commandId: null, by: 'app1' }
       case 'connected':
-        return { type: 'connected', node: 0, activates: step.success }
+        return { type: 'connected', node: step.instant ? 7 : 0, activates: step.success }
       case 'disconnected':
         return { type: 'disconnected', session: queue.sessionNo, reason: 'closed' }
       case 'reply': {
@@ -293,13 +292,15 @@ class History {
     for (let place = 0; place < DEVICES; place += 1) {
       await this.both(store => store.deviceByKeys('pk1', `key-a${place}`))
       await this.both(store => store.subDevices(`a${place}`))
+      await this.both(store => store.countSubDevices(`a${place}`))
     }
     for (const deviceId of this.everyId) {
       await this.both(store => store.latestValues(deviceId, null))
       await this.both(store => store.latestValues(deviceId, ['b', 'a', 'x', 'a']))
       await this.both(store => store.latestEvents(deviceId))
       await this.both(async store => [...(await store.attributes(deviceId))])
-      await this.both(async store => [...(await store.tags(deviceId))])
+      await this.both(async store => [...(await store.tags(deviceId, ['b', 'a', 'x', 'a']))])
+      await this.both(store => store.reportedBytes('measurepoints', deviceId, null))
       await this.both(store => store.events(deviceId, null, 100))
       await this.both(store => store.events(deviceId, null, 3))
       for (const condition of conditions) await this.both(store => store.search(deviceId, condition, 1, 5))
@@ -311,27 +312,37 @@ class History {
     for (const at of [this.#now, this.#now + 45_000])
       await this.both(async store => (await store.due(at, 10_000)).sort((a, b) => a - b))
     await this.both(store => store.nextDue())
+    await this.both(store => store.sessions([...this.everyId, 9_999]))
+    await this.both(async store => (await store.settledOf(this.commandIds)).sort())
+    for (const node of [0, 7]) {
+      await this.both(async store => (await store.dueFor(node, this.#now + 45_000, 0, 10_000)).sort((a, b) => a - b))
+      await this.both(store => store.wanting(node, 2))
+      await this.both(store => store.wanting(node, 2, this.ids[0]))
+    }
     await this.both(async store => [...(await store.countByState())].sort())
     await this.both(store => store.node(0))
   }
 }
 
-describe.each(others)('$name', ({ open }) => {
+describe.each(others)('$name', ({ open, stop }) => {
   let folder: string
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), 'downlink-agree-'))
   })
   afterEach(() => rmSync(folder, { recursive: true }))
+  afterAll(stop)
 
-  test('agrees with the memory store on any history', async () => {
+  test('agrees with the memory store on any history', { timeout: 120_000 }, async () => {
     let run = 0
     let deleted = 0
     const reached = new Set<State>()
     await fc.assert(
       fc.asyncProperty(fc.array(moveArbitrary, { minLength: 20, maxLength: 40 }), async moves => {
-        const store = open(join(folder, String(run++)))
+        const place = join(folder, String(run++))
+        mkdirSync(place)
+        const store = await open(place)
         try {
-          const history = new History(openMemory(), store)
+          const history = new History(await reference!.open(place), store)
           await history.start()
           for (const move of moves) {
             await history.move(move)
@@ -341,6 +352,7 @@ describe.each(others)('$name', ({ open }) => {
           deleted += history.everyId.size - DEVICES
         } finally {
           await store.close()
+          rmSync(place, { recursive: true })
         }
       }),
       { numRuns: 30 },

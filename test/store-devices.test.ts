@@ -4,7 +4,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { State } from '../src/core/command.ts'
 import { Bug } from '../src/core/errors.ts'
 import { ATTRIBUTES_MAX_PER_DEVICE, DATA_ID_MAX_CHARS, POINTS_MAX_PER_DEVICE } from '../src/core/limits.ts'
@@ -27,7 +27,7 @@ import {
   T0,
 } from './rig/store.ts'
 
-describe.each(stores)('$name store', ({ open, forgets }) => {
+describe.each(stores)('$name store', ({ open, stop, forgets }) => {
   let folder: string
   let store: Store
   let device: number
@@ -35,7 +35,7 @@ describe.each(stores)('$name store', ({ open, forgets }) => {
 
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'downlink-devices-'))
-    store = open(folder)
+    store = await open(folder)
     const devices = await addDevices(store, 'a1', 'a2')
     device = devices[0]!
     other = devices[1]!
@@ -44,6 +44,7 @@ describe.each(stores)('$name store', ({ open, forgets }) => {
     await store.close()
     rmSync(folder, { recursive: true })
   })
+  afterAll(stop)
 
   const remove = async (deviceId: number, over: Partial<Queue> = {}) =>
     changeOf({ ...(await loadOne(store, deviceId)), open: [], deleted: true, ...over })
@@ -253,7 +254,11 @@ describe.each(stores)('$name store', ({ open, forgets }) => {
       await store.addDevices(['s3', 's1', 's2'].map(assetId => deviceRow(assetId, { gatewayAssetId: 'a1' })))
       expect(await behind('a1')).toEqual(['s3', 's1', 's2'])
       expect(await store.subDevices('a1')).toContainEqual(await store.deviceByAsset('s1'))
-      for (const none of ['a2', 's1', 'none', '', 'a1\0', 'a1\0x', '\ud800']) expect(await behind(none)).toEqual([])
+      expect(await store.countSubDevices('a1')).toBe(3)
+      for (const none of ['a2', 's1', 'none', '', 'a1\0', 'a1\0x', '\ud800']) {
+        expect(await behind(none)).toEqual([])
+        expect(await store.countSubDevices(none)).toBe(0)
+      }
     })
 
     test('a device comes behind one, goes over to another, and leaves; each time its version is raised', async () => {
@@ -339,6 +344,67 @@ describe.each(stores)('$name store', ({ open, forgets }) => {
       const strange = ['none', '', 'a\0', 'a\0b', '\ud83d', '\ud83d\ude00']
       expect(await named(['b', ...strange, 'a', 'b'])).toEqual(['a', 'b', '\u{1F600}'])
       expect(await named([])).toEqual([])
+    })
+
+    test('events, attributes and tags may be asked for by name as well, and keep their order', async () => {
+      const ids = ['z', 'b', 'a', 'ä', '10', '']
+      await store.saveData([
+        ...ids.map(each => happened(device, each)),
+        labels(
+          'attributes',
+          device,
+          ids.map(each => [each, `"${each}"`]),
+        ),
+        labels(
+          'tags',
+          device,
+          ids.map(each => [each, `t${each}`]),
+        ),
+        labels('tags', other, [['other', 'x']]),
+      ])
+      const named = async (names?: string[] | null) => [
+        (await store.latestEvents(device, names)).map(({ eventId }) => eventId),
+        [...(await store.attributes(device, names)).keys()],
+        [...(await store.tags(device, names)).keys()],
+      ]
+      const all = [['', '10', 'a', 'b', 'z', 'ä'], ids, ids]
+      expect(await named()).toEqual(all)
+      expect(await named(null)).toEqual(all)
+      expect(await named([])).toEqual([[], [], []])
+      const strange = ['none', 'a\0', 'a\0b', '\ud83d', 'other']
+      expect(await named(['a', ...strange, 'z', 'a', 'ä'])).toEqual([
+        ['a', 'z', 'ä'],
+        ['z', 'a', 'ä'],
+        ['z', 'a', 'ä'],
+      ])
+      expect(await store.attributes(device, ['b'])).toEqual(new Map([['b', '"b"']]))
+      expect(await store.tags(device, ['b'])).toEqual(new Map([['b', 'tb']]))
+      expect(await store.latestEvents(device, ['b'])).toEqual([{ eventId: 'b', outputJson: '{}', at: T0 }])
+    })
+
+    test('how many bytes there are to read is known before they are read', async () => {
+      const types = ['measurepoints', 'event', 'attributes', 'tags'] as const
+      const bytes = (ids: string[] | null, of = device) =>
+        Promise.all(types.map(type => store.reportedBytes(type, of, ids)))
+      for (const ids of [null, [], ['a']]) expect(await bytes(ids)).toEqual([0, 0, 0, 0])
+      const texts = { a: '"xyz"', b: `"${'泵'.repeat(30_000)}"`, c: '"\u{1F600}ä"' }
+      const pairs = Object.entries(texts)
+      await store.saveData([
+        values(device, ...pairs.map(([id, valueJson]) => value(id, { valueJson }))),
+        ...pairs.map(([id, outputJson]) => happened(device, id, { outputJson })),
+        labels('attributes', device, pairs),
+        labels('tags', device, pairs),
+        values(other, value('a')),
+      ])
+      const [a, b, c] = [5, 2 + 3 * 30_000, 2 + 4 + 2]
+      const four = (sum: number) => [sum, sum, sum, sum]
+      expect(await bytes(null)).toEqual(four(a + b + c))
+      expect(await bytes(['c', 'none', 'a', 'c', 'a\0', '\ud800'])).toEqual(four(a + c))
+      expect(await bytes([])).toEqual(four(0))
+      expect(await bytes(null, other)).toEqual([1, 0, 0, 0])
+      expect(await bytes(null, 9_999)).toEqual(four(0))
+      await store.saveData([labels('tags', device, [], ['b']), values(device, value('b'))])
+      expect(await bytes(null)).toEqual([a + 1 + c, a + b + c, a + b + c, a + c])
     })
 
     test('an older value or event leaves a newer one, an equally old one takes its place', async () => {
@@ -516,7 +582,7 @@ describe.each(stores)('$name store', ({ open, forgets }) => {
       await commit(store, await remove(other))
       const before = await reported(device)
       await store.close()
-      store = open(folder)
+      store = await open(folder)
       expect(await reported(device)).toEqual(before)
       expect(await store.deviceByAsset('a2')).toBeNull()
       expect(await addDevices(store, 'a2')).toEqual([other + 1])

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type Command, idMs, isOpen, makeId, State } from '../src/core/command.ts'
 import { Bug } from '../src/core/errors.ts'
 import { type Condition, FleetConflict, type Store, type StoredCommand } from '../src/store/store.ts'
@@ -30,7 +30,7 @@ import {
   T0,
 } from './rig/store.ts'
 
-describe.each(stores)('$name store', ({ open, forgets }) => {
+describe.each(stores)('$name store', ({ open, stop, forgets }) => {
   let folder: string
   let store: Store
   let device: number
@@ -38,7 +38,7 @@ describe.each(stores)('$name store', ({ open, forgets }) => {
 
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'downlink-store-'))
-    store = open(folder)
+    store = await open(folder)
     const devices = await addDevices(store, 'a1', 'a2')
     device = devices[0]!
     other = devices[1]!
@@ -47,6 +47,7 @@ describe.each(stores)('$name store', ({ open, forgets }) => {
     await store.close()
     rmSync(folder, { recursive: true })
   })
+  afterAll(stop)
 
   /** All that can be read of both devices, to compare before and after. */
   const everything = async () => ({
@@ -928,7 +929,7 @@ describe.each(stores)('$name store', ({ open, forgets }) => {
     await store.setSecretCheck('check')
     const before = await everything()
     await store.close()
-    store = open(folder)
+    store = await open(folder)
     expect(await everything()).toEqual(before)
     expect(await store.token('t1')).toEqual({ appKey: 'app1', expireAt: T0 })
     expect(await store.useEncryption('e1', T0)).toBe(false)

@@ -4,19 +4,45 @@ import { join } from 'node:path'
 import { type Command, type CommandBody, Kind, makeId, State } from '../../src/core/command.ts'
 import type { Queue, QueueEvent } from '../../src/core/queue.ts'
 import { openMemory } from '../../src/store/memory.ts'
+import type { Nodes } from '../../src/store/nodes.ts'
+import { openPostgres } from '../../src/store/postgres.ts'
 import { openSqlite } from '../../src/store/sqlite.ts'
 import type { DeviceChange, DeviceRow, FleetRows, Store } from '../../src/store/store.ts'
+import { databaseFor, stopSharedPostgres } from './postgres.ts'
 
 export interface StoreUnderTest {
   readonly name: string
-  open(folder: string): Store
+  /** The store of a test, which is known by its folder; nodes 0 and 7 are taken. */
+  open(folder: string): Promise<Store & Nodes>
+  /** Ends what all of them share; for afterAll. */
+  stop(): Promise<void>
   /** why what was committed is not there after close and open, or null where it is */
   readonly forgets: string | null
 }
 
+/** With leases that lapse at once, so that the next one may open it too. */
+async function withNodes(store: Store & Nodes): Promise<Store & Nodes> {
+  for (const nodeNo of [0, 7])
+    if ((await store.takeNode(nodeNo, 0)) === null) throw new Error(`node ${nodeNo} is taken`)
+  return store
+}
+
+const nothing = async (): Promise<void> => undefined
+
 export const stores: readonly StoreUnderTest[] = [
-  { name: 'memory', open: () => openMemory(), forgets: 'the memory store ends with its process' },
-  { name: 'sqlite', open: folder => openSqlite(join(folder, 'test.db')), forgets: null },
+  {
+    name: 'memory',
+    open: () => withNodes(openMemory()),
+    stop: nothing,
+    forgets: 'the memory store ends with its process',
+  },
+  { name: 'sqlite', open: folder => withNodes(openSqlite(join(folder, 'test.db'))), stop: nothing, forgets: null },
+  {
+    name: 'postgres',
+    open: async folder => withNodes(await openPostgres(await databaseFor(folder))),
+    stop: stopSharedPostgres,
+    forgets: null,
+  },
 ]
 
 export const ORG = 'o1'

@@ -1,0 +1,299 @@
+// How the columns of the PostgreSQL store read as the records of the port, and how records become columns: an array for each parameter.
+// Ids of commands are text on both ways; other 64-bit integers are read as numbers, which they fit (postgres-connection.ts).
+
+import { type Command, type CommandBody, type Kind, State } from '../core/command.ts'
+import type { Queue, QueueEvent } from '../core/queue.ts'
+import type { ApplicationRow, Device, DeviceChange, Grant, ModelRow, Organization, ProductRow } from './store.ts'
+
+/** Columns of the rows given, for a statement that unnests them: one array for each of `width` columns, also where there are no rows. */
+export function columns(rows: readonly (readonly unknown[])[], width: number): unknown[][] {
+  return Array.from({ length: width }, (_, n) => rows.map(row => row[n]))
+}
+
+/** The columns of a device in `queue`, which reads rows as arrays. Null from the version on: the command after it was named. */
+export type QueueColumns = readonly [
+  id: number,
+  version: number | null,
+  lastCommandId: string | null,
+  eventSeq: number,
+  sessionNo: number,
+  sessionNode: number | null,
+  disabled: boolean,
+  activeAt: number | null,
+  lastOnlineAt: number | null,
+  lastOfflineAt: number | null,
+  ...command: CommandColumns | readonly null[],
+]
+const QUEUE_WIDTH = 10
+
+export type CommandColumns = readonly [
+  id: string,
+  state: State,
+  kind: Kind,
+  identifier: string,
+  timeoutS: number,
+  pendingTtlS: number,
+  expireAt: number,
+  deadlineAt: number | null,
+  createdAt: number,
+  sentAt: number | null,
+  settledAt: number | null,
+  sentSession: number | null,
+  createdBy: string,
+  code: number | null,
+  lateReplies: number,
+]
+const COMMAND_WIDTH = 15
+
+export const commandOf = (row: readonly unknown[], from = 0): Command => {
+  const columns = row.slice(from, from + COMMAND_WIDTH) as unknown as CommandColumns
+  return {
+    id: columns[0],
+    state: columns[1],
+    kind: columns[2],
+    identifier: columns[3],
+    timeoutS: columns[4],
+    pendingTtlS: columns[5],
+    expireAt: columns[6],
+    deadlineAt: columns[7],
+    createdAt: columns[8],
+    sentAt: columns[9],
+    settledAt: columns[10],
+    sentSession: columns[11],
+    createdBy: columns[12],
+    code: columns[13],
+    lateReplies: columns[14],
+  }
+}
+
+const byId = (a: Command, b: Command): number => (a.id < b.id ? -1 : 1)
+
+/** The queues in the rows of `queue`, by device. */
+export function queuesOf(rows: readonly QueueColumns[]): Map<number, Queue> {
+  const devices = new Map<number, { row: QueueColumns; version: number; open: Command[]; named: Command[] }>()
+  for (const row of rows)
+    if (row[1] !== null && !devices.has(row[0])) devices.set(row[0], { row, version: row[1], open: [], named: [] })
+  for (const row of rows) {
+    if (row[QUEUE_WIDTH] === null) continue
+    const device = devices.get(row[0])
+    const list = row[1] === null ? device?.named : device?.open
+    list?.push(commandOf(row, QUEUE_WIDTH))
+  }
+  const queues = [...devices.values()].map(({ row, version, open, named }) => queueOf(row, version, open, named))
+  return new Map(queues.map(queue => [queue.deviceId, queue]))
+}
+
+const queueOf = (row: QueueColumns, version: number, open: Command[], named: Command[]): Queue => ({
+  deviceId: row[0],
+  version,
+  lastCommandId: row[2],
+  eventSeq: row[3],
+  sessionNo: row[4],
+  sessionNode: row[5],
+  disabled: row[6],
+  deleted: false,
+  activeAt: row[7],
+  lastOnlineAt: row[8],
+  lastOfflineAt: row[9],
+  open: open.sort(byId),
+  named: named.sort(byId),
+})
+
+/** The row of `bumpDevice`. */
+export const bumpColumns = (change: DeviceChange): readonly unknown[] => {
+  const { queue } = change
+  return [
+    queue.deviceId,
+    queue.version,
+    queue.lastCommandId,
+    queue.eventSeq,
+    queue.sessionNo,
+    queue.sessionNode,
+    queue.disabled,
+    queue.activeAt,
+    queue.lastOnlineAt,
+    queue.lastOfflineAt,
+    isWanting(change),
+  ]
+}
+
+/** Online on record, not disabled, and something created and nothing sent, once the change is written. */
+function isWanting({ queue, inserts, updates }: DeviceChange): boolean {
+  const { lastOnlineAt, lastOfflineAt, disabled } = queue
+  if (disabled || lastOnlineAt === null || (lastOfflineAt !== null && lastOfflineAt > lastOnlineAt)) return false
+  const written = [...inserts, ...updates].map(({ command }) => command)
+  const states = [...new Map([...queue.open, ...written].map(({ id, state }) => [id, state])).values()]
+  return states.includes(State.created) && !states.includes(State.sent)
+}
+
+/** The row of `updateCommand`. */
+export const updateColumns = (deviceId: number, command: Command, from: State): readonly unknown[] => [
+  command.state,
+  command.deadlineAt,
+  command.sentAt,
+  command.settledAt,
+  command.sentSession,
+  command.code,
+  command.lateReplies,
+  command.id,
+  deviceId,
+  from,
+]
+
+/** The row of `insertCommand`. */
+export const insertColumns = (deviceId: number, command: Command): readonly unknown[] => [
+  command.id,
+  deviceId,
+  command.state,
+  command.kind,
+  command.identifier,
+  command.timeoutS,
+  command.pendingTtlS,
+  command.expireAt,
+  command.deadlineAt,
+  command.createdAt,
+  command.sentAt,
+  command.settledAt,
+  command.sentSession,
+  command.createdBy,
+  command.code,
+  command.lateReplies,
+]
+
+/** The row of `insertBody`. */
+export const bodyColumns = (id: string, body: CommandBody): readonly unknown[] => [
+  id,
+  body.nameJson,
+  body.inputJson,
+  body.outputJson,
+  body.deviceCode,
+  body.deviceMessage,
+]
+
+/** The row of `insertEvent`. */
+export const eventColumns = (deviceId: number, event: QueueEvent): readonly unknown[] => [
+  deviceId,
+  event.seq,
+  event.commandId,
+  event.from,
+  event.to,
+  event.at,
+  event.by,
+  event.reason,
+  event.detail,
+]
+
+type BodyColumns = readonly [
+  nameJson: string,
+  inputJson: string,
+  outputJson: string | null,
+  deviceCode: string | null,
+  deviceMessage: string | null,
+]
+
+/** A body after a command, or by itself. */
+export const bodyOf = (row: readonly unknown[], from = COMMAND_WIDTH): CommandBody => {
+  const [nameJson, inputJson, outputJson, deviceCode, deviceMessage] = row.slice(from) as unknown as BodyColumns
+  return { nameJson, inputJson, outputJson, deviceCode, deviceMessage }
+}
+
+export interface EventColumns {
+  readonly device_seq: number
+  readonly command_id: string | null
+  readonly from_state: State | null
+  readonly to_state: State | null
+  readonly at: number
+  readonly by: string
+  readonly reason: string
+  readonly detail: string | null
+}
+
+export const eventOf = (row: EventColumns): QueueEvent => ({
+  seq: row.device_seq,
+  commandId: row.command_id,
+  from: row.from_state,
+  to: row.to_state,
+  at: row.at,
+  by: row.by,
+  reason: row.reason,
+  detail: row.detail,
+})
+
+export interface OrganizationColumns {
+  readonly org_id: string
+  readonly name: string
+}
+
+export const organizationOf = (row: OrganizationColumns): Organization => ({ orgId: row.org_id, name: row.name })
+
+export interface ApplicationColumns {
+  readonly app_key: string
+  readonly org_id: string
+  readonly secret: string
+  readonly grants_json: string
+}
+
+export const applicationOf = (row: ApplicationColumns): ApplicationRow => ({
+  appKey: row.app_key,
+  orgId: row.org_id,
+  secret: row.secret,
+  grants: JSON.parse(row.grants_json) as readonly Grant[],
+})
+
+export interface ModelColumns {
+  readonly org_id: string
+  readonly model_id: string
+  readonly json: string
+}
+
+export const modelOf = (row: ModelColumns): ModelRow => ({ modelId: row.model_id, orgId: row.org_id, json: row.json })
+
+export interface ProductColumns {
+  readonly product_key: string
+  readonly org_id: string
+  readonly secret: string
+  readonly model_id: string | null
+  readonly json: string
+}
+
+export const productOf = (row: ProductColumns): ProductRow => ({
+  productKey: row.product_key,
+  orgId: row.org_id,
+  secret: row.secret,
+  modelId: row.model_id,
+  json: row.json,
+})
+
+export interface DeviceColumns {
+  readonly id: number
+  readonly asset_id: string
+  readonly org_id: string
+  readonly product_key: string
+  readonly device_key: string
+  readonly secret: string
+  readonly name_json: string
+  readonly timezone: string
+  readonly disabled: boolean
+  readonly gateway_asset_id: string | null
+  readonly certificate_serial: string | null
+  readonly active_at: number | null
+  readonly last_online_at: number | null
+  readonly last_offline_at: number | null
+}
+
+export const deviceOf = (row: DeviceColumns): Device => ({
+  id: row.id,
+  assetId: row.asset_id,
+  orgId: row.org_id,
+  productKey: row.product_key,
+  deviceKey: row.device_key,
+  secret: row.secret,
+  nameJson: row.name_json,
+  timezone: row.timezone,
+  disabled: row.disabled,
+  gatewayAssetId: row.gateway_asset_id,
+  certificateSerial: row.certificate_serial,
+  activeAt: row.active_at,
+  lastOnlineAt: row.last_online_at,
+  lastOfflineAt: row.last_offline_at,
+})
