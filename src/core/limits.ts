@@ -259,7 +259,7 @@ export const REGISTER_MAX_DEVICES = 1_000
 export const REGISTER_UP_TO_DEVICES = 100_000
 /** sub-devices logged in over one gateway's connection: the vendor's 200, and room for those who come and go */
 export const SUBDEVICES_ONLINE_MAX = 1_000
-/** sub-devices in one topology, online or not: all of them are read when their gateway connects, or asks for them, in about 25 ms */
+/** sub-devices in one topology, online or not: all of them are read when their gateway connects, or asks for them, in about 20 ms */
 export const TOPOLOGY_MAX_DEVICES = 5_000
 /** items of one request: measurepoints of so many devices, devices that come into a topology or leave it; each may cost a look-up. Others have their turn
  * between two of them after TURN_MAX_MS */
@@ -276,7 +276,7 @@ export const PAYLOAD_MAX_MEMBERS = 1_000
 /** names, objects and lists in one request: as many as REQUEST_MAX_VALUES with their qualities have, and some; reading so many takes 15 ms,
  * and a compressed payload of nothing else took 150. Elements of lists are cheap, and not counted */
 export const PAYLOAD_MAX_PARTS = 25_000
-/** values in one request, in all its items together: they are saved in one transaction, which holds up everybody else for 30 to 45 ms where they are so many */
+/** values in one request, in all its items together: they are saved in one transaction, which holds up everybody else for 15 to 30 ms where they are so many */
 export const REQUEST_MAX_VALUES = 5_000
 /** characters of a thing model that a device is told of: with twice as many the answer could not hold it, and to find that out for a large one takes 100 ms */
 export const TOLD_MODEL_MAX_CHARS = 491_520
@@ -284,7 +284,7 @@ export const TOLD_MODEL_MAX_CHARS = 491_520
 export const REPORT_AHEAD_MAX_MS = 300_000
 /** bytes of the answer to a request: with its packet still less than may wait in a socket; 1,000 registered devices fit, however long their keys */
 export const REQUEST_ANSWER_MAX_BYTES = 245_760
-/** rows saved in one transaction, where a request does not bring more by itself: 10 to 20 ms, in which everybody else waits. A change counts as one more
+/** rows saved in one transaction, where a request does not bring more by itself: 6 to 20 ms, in which everybody else waits. A change counts as one more
  * than it has values: its device is looked at */
 export const SAVE_BATCH_MAX_ROWS = 2_000
 /** characters for which a value counts as one row more: the largest cost as much as nine small ones */

@@ -11,6 +11,7 @@ import type { Link, Log } from '../engine.ts'
 import type { Device } from '../store/store.ts'
 import type { Answer, Asker } from '../uplink/asker.ts'
 import { codes } from '../uplink/codes.ts'
+import { gatewaySource } from '../uplink/login-limit.ts'
 import { answerJson, answerTo, readReply, readRequest } from '../uplink/payload.ts'
 import { type DeviceKeys, isSame, UP_RAW } from '../uplink/topics.ts'
 import { unpack } from './compression.ts'
@@ -312,7 +313,7 @@ export class Members implements Asker {
     if (gateway === null) return { code: codes.notAGateway.code, message: 'a channel has no sub-devices' }
     // A gateway must not find out secrets any faster than a device can.
     const { limit, clock } = this.#endpoint
-    const source = `gateway:${gateway.assetId}`
+    const source = gatewaySource(gateway)
     if (!limit.allows(source, login, clock.now()))
       return { code: codes.badSign.code, message: 'too many signs were wrong: wait before the next one' }
     const outcome = await admitSub(login, gateway, directory)

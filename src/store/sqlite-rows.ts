@@ -149,38 +149,39 @@ const productOf = (row: ProductColumns): ProductRow => ({
   json: row.json,
 })
 
-export interface DeviceColumns {
-  readonly id: number
-  readonly asset_id: string
-  readonly org_id: string
-  readonly product_key: string
-  readonly device_key: string
-  readonly secret: string
-  readonly name_json: string
-  readonly timezone: string
-  readonly disabled: number
-  readonly gateway_asset_id: string | null
-  readonly certificate_serial: string | null
-  readonly active_at: number | null
-  readonly last_online_at: number | null
-  readonly last_offline_at: number | null
-}
+/** Devices are read as arrays too: a gateway has thousands of them behind it. In the order of DEVICE_COLUMNS. */
+export type DeviceColumns = readonly [
+  id: number,
+  assetId: string,
+  orgId: string,
+  productKey: string,
+  deviceKey: string,
+  secret: string,
+  nameJson: string,
+  timezone: string,
+  disabled: number,
+  gatewayAssetId: string | null,
+  certificateSerial: string | null,
+  activeAt: number | null,
+  lastOnlineAt: number | null,
+  lastOfflineAt: number | null,
+]
 
 export const deviceOf = (row: DeviceColumns): Device => ({
-  id: row.id,
-  assetId: row.asset_id,
-  orgId: row.org_id,
-  productKey: row.product_key,
-  deviceKey: row.device_key,
-  secret: row.secret,
-  nameJson: row.name_json,
-  timezone: row.timezone,
-  disabled: row.disabled === 1,
-  gatewayAssetId: row.gateway_asset_id,
-  certificateSerial: row.certificate_serial,
-  activeAt: row.active_at,
-  lastOnlineAt: row.last_online_at,
-  lastOfflineAt: row.last_offline_at,
+  id: row[0],
+  assetId: row[1],
+  orgId: row[2],
+  productKey: row[3],
+  deviceKey: row[4],
+  secret: row[5],
+  nameJson: row[6],
+  timezone: row[7],
+  disabled: row[8] === 1,
+  gatewayAssetId: row[9],
+  certificateSerial: row[10],
+  activeAt: row[11],
+  lastOnlineAt: row[12],
+  lastOfflineAt: row[13],
 })
 
 /** What the registry has on record, by its natural keys. */

@@ -63,6 +63,9 @@ export const openSqlite = (
   now: () => number = Date.now,
 ): Store & Nodes => new SqliteStore(openFile(path, migrations), now)
 
+/** Statements of rows that are read by the thousand: see sqlite-rows.ts. */
+const asArrays = ['openCommands', 'command', 'deviceByKeys', 'deviceByAsset', 'subDevices'] as const
+
 /** The name under which the check value of the secrets' key is kept in `setting`. */
 const SECRET_CHECK = 'secret_check'
 
@@ -79,8 +82,7 @@ class SqliteStore implements Store, Nodes {
     this.#db = db
     const prepared = Object.entries(statements).map(([name, sql]) => [name, db.prepare(sql)])
     this.#sql = Object.fromEntries(prepared) as Statements
-    this.#sql.openCommands.setReturnArrays(true)
-    this.#sql.command.setReturnArrays(true)
+    for (const name of asArrays) this.#sql[name].setReturnArrays(true)
     this.#registry = registered(this.#sql)
     this.#searches = new Searches(db)
     this.#nodes = new SqliteNodes(this.#sql, now)

@@ -225,7 +225,11 @@ function integerOf(text: string): number | null {
  * as in JSON.parse. Null for everything else, for more than PAYLOAD_MAX_MEMBERS, and for nesting deeper than JSON_MAX_DEPTH: what is kept of it must be
  * safe to print again.
  */
-const membersOf = (text: string): ReadonlyMap<string, string> | null => (isJson(text) ? membersIn(text) : null)
+function membersOf(text: string): ReadonlyMap<string, string> | null {
+  const members = membersIn(text)
+  // In this order: to find out that a text is JSON takes longer, and most of what is none shows at once.
+  return members !== null && isJson(text) ? members : null
+}
 
 /** The same of a text that need not be JSON: then it is not known what they are. */
 function membersIn(text: string): ReadonlyMap<string, string> | null {
