@@ -5,6 +5,7 @@
 import { checkData, isKept, mayHave } from './checks.ts'
 import { type Connections, type Session, together } from './postgres-connection.ts'
 import { columns } from './postgres-rows.ts'
+import { type LatestEventColumns, latestEventOf, latestValueOf, type ValueColumns } from './rows.ts'
 import type { DataChange, DeviceData, LatestEvent, LatestValue } from './store.ts'
 
 type Latest = 'measurepoints' | 'event'
@@ -71,14 +72,14 @@ export class PostgresData implements DeviceData {
     const rows = await this.#connections.again('others', on =>
       on.all<ValueColumns>('latestValues', deviceId, keptOf(pointIds)),
     )
-    return rows.map(latestOf)
+    return rows.map(latestValueOf)
   }
 
   async latestEvents(deviceId: number, eventIds: Names = null): Promise<LatestEvent[]> {
     const rows = await this.#connections.again('others', on =>
-      on.all<EventColumns>('latestEvents', deviceId, keptOf(eventIds)),
+      on.all<LatestEventColumns>('latestEvents', deviceId, keptOf(eventIds)),
     )
-    return rows.map(row => ({ eventId: row.event_id, outputJson: row.output_json, at: row.at }))
+    return rows.map(latestEventOf)
   }
 
   attributes(deviceId: number, ids: Names = null): Promise<Map<string, string>> {
@@ -107,26 +108,6 @@ const BYTES_OF = {
   attributes: 'bytesOfAttributes',
   tags: 'bytesOfTags',
 } as const
-
-interface ValueColumns {
-  readonly point_id: string
-  readonly value_json: string
-  readonly quality: number | null
-  readonly at: number
-}
-
-const latestOf = (row: ValueColumns): LatestValue => ({
-  pointId: row.point_id,
-  valueJson: row.value_json,
-  quality: row.quality,
-  at: row.at,
-})
-
-interface EventColumns {
-  readonly event_id: string
-  readonly output_json: string
-  readonly at: number
-}
 
 /** What is on record of the devices that the changes name; absent: it does not exist. With `lock` nobody else adds to them until the end. */
 async function recordOf(on: Session, changes: readonly DataChange[], lock: boolean): Promise<Map<number, Reported>> {

@@ -6,19 +6,17 @@ import { assert } from '../core/errors.ts'
 import { POSTGRES_FLEET_STATEMENT_MAX_MS } from '../core/limits.ts'
 import { assertNoNul, checkNewDevices, isKept, type OnRecord, planFleet, planMoves } from './checks.ts'
 import { type Connections, Interrupted, type Session, together } from './postgres-connection.ts'
+import { columns, type DeviceColumns, deviceOf } from './postgres-rows.ts'
 import {
   type ApplicationColumns,
   applicationOf,
-  columns,
-  type DeviceColumns,
-  deviceOf,
   type ModelColumns,
   modelOf,
   type OrganizationColumns,
   organizationOf,
   type ProductColumns,
   productOf,
-} from './postgres-rows.ts'
+} from './rows.ts'
 import type {
   ApplicationRow,
   Device,

@@ -3,7 +3,7 @@
 
 import { type Command, type CommandBody, type Kind, State } from '../core/command.ts'
 import type { Queue, QueueEvent } from '../core/queue.ts'
-import type { ApplicationRow, Device, DeviceChange, Grant, ModelRow, Organization, ProductRow } from './store.ts'
+import type { Device, DeviceChange } from './store.ts'
 
 /** Columns of the rows given, for a statement that unnests them: one array for each of `width` columns, also where there are no rows. */
 export function columns(rows: readonly (readonly unknown[])[], width: number): unknown[][] {
@@ -196,73 +196,6 @@ export const bodyOf = (row: readonly unknown[], from = COMMAND_WIDTH): CommandBo
   const [nameJson, inputJson, outputJson, deviceCode, deviceMessage] = row.slice(from) as unknown as BodyColumns
   return { nameJson, inputJson, outputJson, deviceCode, deviceMessage }
 }
-
-export interface EventColumns {
-  readonly device_seq: number
-  readonly command_id: string | null
-  readonly from_state: State | null
-  readonly to_state: State | null
-  readonly at: number
-  readonly by: string
-  readonly reason: string
-  readonly detail: string | null
-}
-
-export const eventOf = (row: EventColumns): QueueEvent => ({
-  seq: row.device_seq,
-  commandId: row.command_id,
-  from: row.from_state,
-  to: row.to_state,
-  at: row.at,
-  by: row.by,
-  reason: row.reason,
-  detail: row.detail,
-})
-
-export interface OrganizationColumns {
-  readonly org_id: string
-  readonly name: string
-}
-
-export const organizationOf = (row: OrganizationColumns): Organization => ({ orgId: row.org_id, name: row.name })
-
-export interface ApplicationColumns {
-  readonly app_key: string
-  readonly org_id: string
-  readonly secret: string
-  readonly grants_json: string
-}
-
-export const applicationOf = (row: ApplicationColumns): ApplicationRow => ({
-  appKey: row.app_key,
-  orgId: row.org_id,
-  secret: row.secret,
-  grants: JSON.parse(row.grants_json) as readonly Grant[],
-})
-
-export interface ModelColumns {
-  readonly org_id: string
-  readonly model_id: string
-  readonly json: string
-}
-
-export const modelOf = (row: ModelColumns): ModelRow => ({ modelId: row.model_id, orgId: row.org_id, json: row.json })
-
-export interface ProductColumns {
-  readonly product_key: string
-  readonly org_id: string
-  readonly secret: string
-  readonly model_id: string | null
-  readonly json: string
-}
-
-export const productOf = (row: ProductColumns): ProductRow => ({
-  productKey: row.product_key,
-  orgId: row.org_id,
-  secret: row.secret,
-  modelId: row.model_id,
-  json: row.json,
-})
 
 export interface DeviceColumns {
   readonly id: number

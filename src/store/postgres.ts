@@ -20,9 +20,10 @@ import {
 import { PostgresData } from './postgres-data.ts'
 import { PostgresNodes } from './postgres-nodes.ts'
 import { PostgresRegistry } from './postgres-registry.ts'
-import { bodyOf, commandOf, type EventColumns, eventOf, type QueueColumns, queuesOf } from './postgres-rows.ts'
+import { bodyOf, commandOf, type QueueColumns, queuesOf } from './postgres-rows.ts'
 import { prepareDatabase } from './postgres-schema.ts'
 import { BODY_COLUMNS, COMMAND_COLUMNS } from './postgres-statements.ts'
+import { type EventColumns, eventOf } from './rows.ts'
 import type {
   ApplicationRow,
   Batch,

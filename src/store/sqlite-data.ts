@@ -3,6 +3,7 @@
 
 import type { StatementSyncInstance } from '@photostructure/sqlite'
 import { byCodePoint, isKept, mayHave } from './checks.ts'
+import { type LatestEventColumns, latestEventOf, latestValueOf, type ValueColumns } from './rows.ts'
 import { find, type Statements } from './sqlite-rows.ts'
 import type { DataChange, LatestEvent, LatestValue } from './store.ts'
 
@@ -91,42 +92,16 @@ export function bytesOf(
   return rows.reduce((sum, { bytes }) => sum + bytes, 0)
 }
 
-interface ValueColumns {
-  readonly point_id: string
-  readonly value_json: string
-  readonly quality: number | null
-  readonly at: number
-}
-
-const latestOf = (row: ValueColumns): LatestValue => ({
-  pointId: row.point_id,
-  valueJson: row.value_json,
-  quality: row.quality,
-  at: row.at,
-})
-
 export function readValues(sql: Statements, deviceId: number, pointIds: readonly string[] | null): LatestValue[] {
-  if (pointIds === null) return sql.latestValues.all(deviceId).map(latestOf)
+  if (pointIds === null) return sql.latestValues.all(deviceId).map(latestValueOf)
   const rows = rowsOf<ValueColumns>(sql.latestValue, deviceId, pointIds)
-  return rows.map(latestOf).sort((a, b) => byCodePoint(a.pointId, b.pointId))
+  return rows.map(latestValueOf).sort((a, b) => byCodePoint(a.pointId, b.pointId))
 }
-
-interface EventColumns {
-  readonly event_id: string
-  readonly output_json: string
-  readonly at: number
-}
-
-const eventOf = (row: EventColumns): LatestEvent => ({
-  eventId: row.event_id,
-  outputJson: row.output_json,
-  at: row.at,
-})
 
 export function readEvents(sql: Statements, deviceId: number, eventIds: readonly string[] | null): LatestEvent[] {
-  if (eventIds === null) return sql.latestEvents.all(deviceId).map(eventOf)
-  const rows = rowsOf<EventColumns>(sql.latestEvent, deviceId, eventIds)
-  return rows.map(eventOf).sort((a, b) => byCodePoint(a.eventId, b.eventId))
+  if (eventIds === null) return sql.latestEvents.all(deviceId).map(latestEventOf)
+  const rows = rowsOf<LatestEventColumns>(sql.latestEvent, deviceId, eventIds)
+  return rows.map(latestEventOf).sort((a, b) => byCodePoint(a.eventId, b.eventId))
 }
 
 interface LabelColumns {

@@ -2,10 +2,11 @@
 
 import type { StatementSyncInstance } from '@photostructure/sqlite'
 import type { Command, CommandBody, Kind, State } from '../core/command.ts'
-import type { Queue, QueueEvent } from '../core/queue.ts'
+import type { Queue } from '../core/queue.ts'
 import { isKept, type OnRecord } from './checks.ts'
+import { applicationOf, modelOf, organizationOf, productOf } from './rows.ts'
 import type { statements } from './sqlite-statements.ts'
-import type { ApplicationRow, Device, Grant, ModelRow, ProductRow } from './store.ts'
+import type { ApplicationRow, Device } from './store.ts'
 
 export type Statements = Readonly<Record<keyof typeof statements, StatementSyncInstance>>
 
@@ -91,64 +92,6 @@ export const bodyOf = (row: BodyColumns): CommandBody => ({
   deviceMessage: row.device_message,
 })
 
-export interface EventColumns {
-  readonly device_seq: number
-  readonly command_id: string | null
-  readonly from_state: State | null
-  readonly to_state: State | null
-  readonly at: number
-  readonly by: string
-  readonly reason: string
-  readonly detail: string | null
-}
-
-export const eventOf = (row: EventColumns): QueueEvent => ({
-  seq: row.device_seq,
-  commandId: row.command_id,
-  from: row.from_state,
-  to: row.to_state,
-  at: row.at,
-  by: row.by,
-  reason: row.reason,
-  detail: row.detail,
-})
-
-interface ApplicationColumns {
-  readonly app_key: string
-  readonly org_id: string
-  readonly secret: string
-  readonly grants_json: string
-}
-
-const applicationOf = (row: ApplicationColumns): ApplicationRow => ({
-  appKey: row.app_key,
-  orgId: row.org_id,
-  secret: row.secret,
-  grants: JSON.parse(row.grants_json) as readonly Grant[],
-})
-
-const modelOf = (row: { org_id: string; model_id: string; json: string }): ModelRow => ({
-  modelId: row.model_id,
-  orgId: row.org_id,
-  json: row.json,
-})
-
-interface ProductColumns {
-  readonly product_key: string
-  readonly org_id: string
-  readonly secret: string
-  readonly model_id: string | null
-  readonly json: string
-}
-
-const productOf = (row: ProductColumns): ProductRow => ({
-  productKey: row.product_key,
-  orgId: row.org_id,
-  secret: row.secret,
-  modelId: row.model_id,
-  json: row.json,
-})
-
 /** Devices are read as arrays too: a gateway has thousands of them behind it. In the order of DEVICE_COLUMNS. */
 export type DeviceColumns = readonly [
   id: number,
@@ -203,11 +146,7 @@ const read = <Columns, Row>(row: Columns | undefined, of: (row: Columns) => Row)
   row === undefined ? null : of(row)
 
 export const registered = (sql: Statements): Registered => ({
-  organization: orgId =>
-    read(find<{ org_id: string; name: string }>(sql.organization, orgId), row => ({
-      orgId: row.org_id,
-      name: row.name,
-    })),
+  organization: orgId => read(find(sql.organization, orgId), organizationOf),
   application: appKey => read(find(sql.application, appKey), applicationOf),
   firstApplication: orgId => read(find(sql.firstApplication, orgId), applicationOf),
   model: (orgId, modelId) => read(find(sql.model, orgId, modelId), modelOf),

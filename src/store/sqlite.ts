@@ -10,6 +10,7 @@ import { assertNoNul, checkBatch, checkData, checkNewDevices, isKept, planFleet,
 import { compile, idNumber, looksAtNames } from './condition.ts'
 import { type Migration, readMigrations } from './migrate.ts'
 import type { Nodes } from './nodes.ts'
+import { type EventColumns, eventOf } from './rows.ts'
 import { applyData, bytesOf, readEvents, readLabels, readValues } from './sqlite-data.ts'
 import { closeFile, openFile, transaction } from './sqlite-file.ts'
 import { SqliteNodes } from './sqlite-nodes.ts'
@@ -20,8 +21,6 @@ import {
   commandOf,
   type DeviceColumns,
   deviceOf,
-  type EventColumns,
-  eventOf,
   find,
   type QueueColumns,
   queueOf,
