@@ -1,6 +1,7 @@
 // The only writer of commands: collects inputs, loads their queues, lets the core decide, commits them together, then acts and answers.
 // All inputs that arrive while a batch is in flight form the next one: many devices, one commit, one fsync. One batch is in flight at a time.
-// Not here: rules (core/queue.ts), SQL (store/), sockets (mqtt/, http/).
+// Not here: rules (core/queue.ts), SQL (store/), sockets (mqtt/, http/). Long, because everything from the collecting to the answer shares one batch and
+// its waiters; what is pure of it is in batch.ts.
 
 import { evictionsFirst, isChanged, newWork, toChange, type Work } from './batch.ts'
 import type { Clock, Timers } from './clock.ts'
@@ -242,11 +243,6 @@ export class Engine {
   connect(deviceId: number, link: Link, activates = true): Promise<Answers['connected'] | Refusal> {
     const input: Input = { type: 'connected', node: this.#options.ids.node, activates }
     return this.#submit<Answers['connected']>(deviceId, input, link)
-  }
-
-  /** The device has got its own secret: instant commands for it are accepted from now on. Nothing changes where it was active already. */
-  activate(deviceId: number): Promise<Answers['activated'] | Refusal> {
-    return this.apply(deviceId, { type: 'activated' })
   }
 
   /** A session ended. Of an older session than the newest one it changes nothing. */

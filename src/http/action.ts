@@ -3,6 +3,7 @@
 
 import type { Clock } from '../clock.ts'
 import { invalid, type Refusal } from '../core/errors.ts'
+import { isObject } from '../core/json.ts'
 import type { Engine } from '../engine.ts'
 import type { Fleet } from '../fleet/fleet.ts'
 import type { CommandStore, Device, DeviceData } from '../store/store.ts'
@@ -51,3 +52,7 @@ export function objectBody(body: unknown): { readonly fields: ReadonlyMap<string
   if (typeof body !== 'object' || body === null || Array.isArray(body)) return invalid('body', 'must be a JSON object')
   return { fields: new Map(Object.entries(body)) }
 }
+
+/** Whether a body says nothing: clients that must send one send an empty one. */
+export const isEmptyBody = (body: unknown): boolean =>
+  body === undefined || body === null || (isObject(body) && Object.keys(body).length === 0)

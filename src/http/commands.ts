@@ -3,7 +3,6 @@
 
 import { type Command, isCommandId, isKey, Kind, State } from '../core/command.ts'
 import { assert, errors, invalid, type Refusal, refuse } from '../core/errors.ts'
-import { isObject } from '../core/json.ts'
 import {
   PAGE_MAX_BYTES,
   PAGE_SIZE_DEFAULT,
@@ -15,10 +14,10 @@ import {
 import { checkPoint, checkService } from '../core/model.ts'
 import type { NewCommand, Settlement } from '../engine.ts'
 import type { StoredCommand } from '../store/store.ts'
-import { type Action, type Call, objectBody, type Resource } from './action.ts'
+import { type Action, type Call, isEmptyBody, objectBody, type Resource } from './action.ts'
 import { parseExpression } from './expression.ts'
 import { parseProjection } from './projection.ts'
-import { commandStruct, failure, ok, onRecord, type Result } from './wire.ts'
+import { commandStruct, failure, ok, onRecord, type Result, refused } from './wire.ts'
 
 const actions: ReadonlyMap<string, Action> = new Map(
   Object.entries({
@@ -182,7 +181,8 @@ const pageBytes = (rows: readonly StoredCommand[]): number =>
 /** With commandId that one, without all of the device; `data` holds exactly those that this call cancelled. */
 async function cancel(call: Call): Promise<Result> {
   // A commandId in a body would otherwise be overlooked, and all be cancelled where one was meant. Clients that must send a body send an empty one.
-  if (!isEmpty(call.body)) return failure(invalid('body', 'cancel takes no body; a commandId belongs into the query'))
+  if (!isEmptyBody(call.body))
+    return failure(invalid('body', 'cancel takes no body; a commandId belongs into the query'))
   const commandId = namedCommand(call.query)
   if (commandId !== null && typeof commandId !== 'string') return failure(commandId)
   const answer = await call.engine.cancel(call.device.id, commandId, call.appKey)
@@ -194,13 +194,6 @@ async function cancel(call: Call): Promise<Result> {
     return commandStruct({ command, body }, call.device)
   })
   return ok(data, answer.notCancelled.length > 0 ? { notCancelled: answer.notCancelled } : {})
-}
-
-const isEmpty = (body: unknown): boolean =>
-  body === undefined || body === null || (isObject(body) && Object.keys(body).length === 0)
-
-function refused(refusal: Refusal): Result {
-  return failure(refusal, null, refusal.code === errors.unavailable.code ? 503 : 200)
 }
 
 /** The commandId of the query: text, null where there is none, or why it is not one. An empty one is refused, not ignored. */

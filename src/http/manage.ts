@@ -2,9 +2,8 @@
 // Not here: who is asking and whether they may (app.ts), the rules (core/queue.ts).
 
 import { errors, invalid, refuse } from '../core/errors.ts'
-import { isObject } from '../core/json.ts'
-import type { Action, Call, Resource } from './action.ts'
-import { failure, ok, type Result } from './wire.ts'
+import { type Action, type Call, isEmptyBody, type Resource } from './action.ts'
+import { failure, ok, type Result, refused } from './wire.ts'
 
 /** All three take no body, and no query name but those that name the device: what cannot be undone is not done on a misunderstanding. */
 const action = (run: Action['run']): Action => ({
@@ -12,11 +11,7 @@ const action = (run: Action['run']): Action => ({
   needs: 'Control',
   parameters: [],
   strict: true,
-  run: async call => {
-    const { body } = call
-    const isEmpty = body === undefined || body === null || (isObject(body) && Object.keys(body).length === 0)
-    return isEmpty ? run(call) : failure(invalid('body', 'this action takes no body'))
-  },
+  run: async call => (isEmptyBody(call.body) ? run(call) : failure(invalid('body', 'this action takes no body'))),
 })
 
 export const devices: Resource = {
@@ -33,7 +28,7 @@ export const devices: Resource = {
 async function setDisabled(call: Call, what: 'disable' | 'enable'): Promise<Result> {
   const { engine, device, appKey } = call
   const answer = await engine[what](device.id, appKey)
-  if (!answer.ok) return failure(answer, null, answer.code === errors.unavailable.code ? 503 : 200)
+  if (!answer.ok) return refused(answer)
   if (!answer.changed)
     return failure(refuse(errors.deviceStatus, `device status invalid: the device is ${what}d already`))
   await tellGateway(call, what)
@@ -44,7 +39,7 @@ async function setDisabled(call: Call, what: 'disable' | 'enable'): Promise<Resu
 async function remove(call: Call): Promise<Result> {
   const { engine, device, appKey } = call
   const answer = await engine.deleteDevice(device.id, appKey)
-  if (!answer.ok) return failure(answer, null, answer.code === errors.unavailable.code ? 503 : 200)
+  if (!answer.ok) return refused(answer)
   await tellGateway(call, 'delete')
   const settled = [...(answer.failed === null ? [] : [answer.failed]), ...answer.cancelled]
   return ok(null, { settled: settled.map(({ id, state }) => ({ commandId: id, state })) })

@@ -1,7 +1,7 @@
 // From the core's words to the wire's: the Command struct and the envelope. Pure. Not here: which command, who may see it.
 
 import type { Command } from '../core/command.ts'
-import type { Refusal } from '../core/errors.ts'
+import { errors, type Refusal } from '../core/errors.ts'
 import { toLocal } from '../core/time.ts'
 import type { Device, StoredCommand } from '../store/store.ts'
 
@@ -31,6 +31,10 @@ export const failure = (refusal: Refusal, data: unknown = null, status = 200): R
   data,
   status,
 })
+
+/** What the engine refused: overloaded or stopping is the gateway's own trouble, and has its HTTP status. */
+export const refused = (refusal: Refusal): Result =>
+  failure(refusal, null, refusal.code === errors.unavailable.code ? 503 : 200)
 
 /** `{"code":0,"msg":"OK","requestId":"<32 hex>","data":…}` with what stands beside data after it. */
 export const envelope = (result: Result, requestId: string): string =>

@@ -25,8 +25,8 @@ export interface DeviceDirectory {
   /** in clear; null: there is no such product */
   productSecret(productKey: string): Promise<string | null>
   product(productKey: string): Promise<LoginProduct | null>
-  /** null: a product without a model */
-  model(device: Device): Promise<Model | null>
+  /** of the device's product; null: it has none */
+  model(device: Pick<Device, 'productKey'>): Promise<Model | null>
   /** the topology of a gateway */
   subDevices(gateway: Device): Promise<readonly Device[]>
 }

@@ -3,8 +3,6 @@
 
 import type { Socket } from 'node:net'
 import type { IConnackPacket, Packet } from 'mqtt-packet'
-import type { Clock, Timers } from '../clock.ts'
-import type { Codecs } from '../codec/codec.ts'
 import type { Downlink } from '../core/command.ts'
 import { errors } from '../core/errors.ts'
 import {
@@ -22,11 +20,8 @@ import {
   WRITE_BUFFER_MAX_BYTES,
 } from '../core/limits.ts'
 import type { Unsent } from '../core/queue.ts'
-import type { Engine, Log } from '../engine.ts'
-import type { LoginLimit } from '../uplink/login-limit.ts'
 import { commandPayload } from '../uplink/payload.ts'
-import type { Requests } from '../uplink/requests.ts'
-import { type DeviceKeys, methodOf, type Notice } from '../uplink/topics.ts'
+import { CHANNEL_KEY, type DeviceKeys, methodOf, type Notice } from '../uplink/topics.ts'
 import {
   type Admitted,
   admit,
@@ -35,11 +30,11 @@ import {
   type Connect,
   claimedKeys,
   connack,
-  type DeviceDirectory,
   isHeldAgainst,
   type Refused,
   readConnect,
 } from './connect.ts'
+import type { Endpoint } from './endpoint.ts'
 import { type Cut, decode, encode, Framer, hasTooManyFilters, isConnect } from './frame.ts'
 import { type Carrier, Members } from './members.ts'
 import { Session } from './session.ts'
@@ -54,55 +49,6 @@ import {
   type Step,
   type ToEncode,
 } from './step.ts'
-
-/** The logger's face with the level that devices' slips are logged at; pino has it. */
-export interface MqttLog extends Log {
-  debug(fields: object, message: string): void
-}
-
-/** What is counted: a fixed vocabulary. */
-export type MqttEvent = 'login' | 'refused login' | 'dropped before login' | Oddity | CloseReason
-
-/** A refused login as it is logged. The keys are what the client claims to be, and absent where it says nothing that can be read. */
-export interface Refusal extends Partial<DeviceKeys> {
-  readonly connack: Connack
-  readonly reason: string
-  readonly remote: string
-}
-
-/** What a connection needs of the endpoint that it belongs to. */
-export interface Endpoint {
-  readonly engine: Pick<Engine, 'connect' | 'disconnect' | 'apply'>
-  readonly fleet: DeviceDirectory
-  /** answers what devices ask for */
-  readonly requests: Pick<Requests, 'answer'>
-  /** formats of products that have their own */
-  readonly codecs: Pick<Codecs, 'encode' | 'decode'>
-  readonly limit: LoginLimit
-  /** whether an active device may log in with its product's secret again */
-  readonly reactivation: 'strict' | 'lenient'
-  readonly clock: Clock & Timers
-  readonly log: MqttLog
-  readonly readyAfterMs: number
-  /** Runs it in the next turn of the loop: setImmediate. */
-  defer(run: () => void): void
-  count(event: MqttEvent): void
-  /**
-   * No connection is let in any more, except of a device that has one and comes again. `deviceId` null: a channel, of which each product has its bound
-   * besides.
-   */
-  isFullFor(deviceId: number | null, productKey: string): boolean
-  /** A login is refused: counted, and logged within bounds. */
-  refused(refusal: Refusal): void
-  /** A codec could not do what was asked: logged within bounds. */
-  codecFailed(fields: object, message: string): void
-  /** it has become this device's connection, or a channel */
-  opened(connection: Connection, deviceId: number | null, productKey: string): void
-  /** it is no device's connection any more, and no channel; the socket may live on for a moment */
-  closed(connection: Connection, deviceId: number | null, productKey: string): void
-  /** nothing is left of it */
-  gone(connection: Connection): void
-}
 
 /**
  * `waiting` for a CONNECT; `entering` while the login is looked up and recorded: nothing is read meanwhile; `refused`: that is held back;
@@ -624,9 +570,6 @@ export class Connection implements Carrier {
 }
 
 const NOTHING = Buffer.alloc(0)
-
-/** stands where a device's key does in the topics of a channel */
-const CHANNEL_KEY = 'integration'
 
 /** [MQTT-3.2.2-2] Never a session of before; with MQTT 5, what this server does not do and how much it takes. */
 function welcome({ packet, version }: Connect): IConnackPacket {

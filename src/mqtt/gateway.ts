@@ -7,6 +7,7 @@ import { SUBDEVICES_ONLINE_MAX } from '../core/limits.ts'
 import { serviceIds } from '../core/model.ts'
 import type { Device } from '../store/store.ts'
 import { codes } from '../uplink/codes.ts'
+import { remembered } from '../uplink/items.ts'
 import { digestOf, isSign } from '../uplink/sign.ts'
 import type { DeviceKeys } from '../uplink/topics.ts'
 import type { DeviceDirectory } from './connect.ts'
@@ -113,25 +114,13 @@ export function readBatch(params: unknown): readonly (SubLogin | null)[] | null 
 
 /** The directory, for the length of one batch: what its items have in common is read once. Devices are looked up each time. */
 export function remembering(directory: DeviceDirectory): DeviceDirectory {
-  const once = <T>(read: (productKey: string) => Promise<T>) => {
-    const known = new Map<string, Promise<T>>()
-    return (productKey: string): Promise<T> => {
-      const found = known.get(productKey) ?? read(productKey)
-      known.set(productKey, found)
-      return found
-    }
-  }
-  const models = new Map<string, ReturnType<DeviceDirectory['model']>>()
+  const modelOf = remembered(productKey => directory.model({ productKey }))
   return {
     deviceByKeys: (productKey, deviceKey) => directory.deviceByKeys(productKey, deviceKey),
     deviceSecret: device => directory.deviceSecret(device),
     subDevices: gateway => directory.subDevices(gateway),
-    product: once(productKey => directory.product(productKey)),
-    productSecret: once(productKey => directory.productSecret(productKey)),
-    model: device => {
-      const found = models.get(device.productKey) ?? directory.model(device)
-      models.set(device.productKey, found)
-      return found
-    },
+    product: remembered(productKey => directory.product(productKey)),
+    productSecret: remembered(productKey => directory.productSecret(productKey)),
+    model: ({ productKey }) => modelOf(productKey),
   }
 }

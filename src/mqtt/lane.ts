@@ -15,8 +15,13 @@ export interface Lane extends Member {
   told: boolean
   /** how many packets had come when the last command was written to it; -1 before the first */
   sentAfter: number
-  /** a command that its codec is at work on, and how long that may take */
-  encoding: { readonly downlink: Downlink; readonly until: number } | null
+}
+
+/** A command that is sent as far as the engine knows, and that its codec is at work on. Not a byte of it has left. */
+export interface Encoding {
+  readonly downlink: Downlink
+  /** it is given back then */
+  readonly until: number
 }
 
 /** A command that is sent as far as the engine knows, and waits for room in the window. Not a byte of it has left. */

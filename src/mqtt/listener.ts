@@ -9,7 +9,8 @@ import { CHANNELS_MAX_PER_PRODUCT, CONNECT_WAIT_MS, CONNECTIONS_MAX, CONNECTIONS
 import { Sparing } from '../uplink/sparing.ts'
 import type { DeviceKeys, Notice } from '../uplink/topics.ts'
 import type { ClientCertificate } from './connect.ts'
-import { Connection, type Endpoint, type MqttEvent } from './connection.ts'
+import { Connection } from './connection.ts'
+import type { Endpoint, MqttEvent } from './endpoint.ts'
 
 export interface MqttOptions
   extends Pick<
@@ -131,7 +132,7 @@ export class MqttListener {
     const connections = [...this.#connections]
     for (const connection of connections) connection.stop()
     await Promise.all(connections.map(connection => connection.gone()))
-    for (const socket of this.#sockets) socket.destroy()
+    this.drop()
     await Promise.all(closed)
   }
 

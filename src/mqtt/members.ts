@@ -13,10 +13,10 @@ import type { Answer, Asker } from '../uplink/asker.ts'
 import { codes } from '../uplink/codes.ts'
 import { gatewaySource } from '../uplink/login-limit.ts'
 import { answerJson, answerTo, readReply, readRequest } from '../uplink/payload.ts'
-import { type DeviceKeys, isSame, UP_RAW } from '../uplink/topics.ts'
+import { type DeviceKeys, isSame, nameOf, UP_RAW } from '../uplink/topics.ts'
 import { unpack } from './compression.ts'
 import type { Admitted, DeviceDirectory } from './connect.ts'
-import type { Endpoint } from './connection.ts'
+import type { Endpoint } from './endpoint.ts'
 import {
   admitSub,
   isRefused,
@@ -65,7 +65,8 @@ export class Members implements Asker {
   readonly #endpoint: MembersEndpoint
   readonly #admitted: Admitted
   readonly #carrier: Carrier
-  readonly #here = new Map<number, Here>()
+  /** by keys, which is how what comes up names them: every report of a gateway's devices is looked up here */
+  readonly #here = new Map<string, Here>()
   readonly #farewells = new Set<Promise<unknown>>()
   /** sub-devices whose login is being made durable */
   #entering = 0
@@ -83,20 +84,20 @@ export class Members implements Asker {
   async connect(device: Device, activates: boolean, raw: boolean): Promise<Refusal | null> {
     // A login that outlived its connection must not take the device from a newer one.
     if (this.#isOver) return refuse(errors.denied, 'the connection is over')
-    const link = new MemberLink(this, device.id)
+    const link = new MemberLink(this, device)
     const answer = await this.#endpoint.engine.connect(device.id, link, activates)
     if (!answer.ok) return answer
     // While that was made durable, somebody else may have become this device, or it may have been disabled.
     if (link.isOver) return refuse(errors.denied, 'the device logged in elsewhere, or was disabled, in the same moment')
-    this.#here.set(device.id, { device, link, session: answer.session, raw })
-    if (this.#isOver) this.#leave(device.id, 'connection lost')
+    this.#here.set(nameOf(device), { device, link, session: answer.session, raw })
+    if (this.#isOver) this.#leave(device, 'connection lost')
     return null
   }
 
   /** The connection is over, and so are all its sessions, at once. */
   end(reason: CloseReason): void {
     this.#isOver = true
-    for (const deviceId of this.#here.keys()) this.#leave(deviceId, reason)
+    for (const { device } of this.#here.values()) this.#leave(device, reason)
   }
 
   /** Resolves when the ends of all sessions that have ended are on record. */
@@ -104,14 +105,14 @@ export class Members implements Asker {
     await Promise.all(this.#farewells)
   }
 
-  #leave(deviceId: number, reason: CloseReason): void {
-    const here = this.#here.get(deviceId)
+  #leave(device: Device, reason: CloseReason): void {
+    const here = this.#here.get(nameOf(device))
     if (here === undefined) return
-    this.#here.delete(deviceId)
+    this.#here.delete(nameOf(device))
     const session = this.#carrier.session()
     // Before the engine is told: what was never written to it is given back first.
-    if (session !== null) this.#carrier.carryOut(session.leave(deviceId, this.#endpoint.clock.now()))
-    const farewell = this.#endpoint.engine.disconnect(deviceId, here.session, reason)
+    if (session !== null) this.#carrier.carryOut(session.leave(here.device.id, this.#endpoint.clock.now()))
+    const farewell = this.#endpoint.engine.disconnect(here.device.id, here.session, reason)
     this.#farewells.add(farewell)
     void farewell.then(() => this.#farewells.delete(farewell))
   }
@@ -132,25 +133,20 @@ export class Members implements Asker {
   }
 
   /** The engine has ended this session itself. A connection ends with its own device; a sub-device leaves it. */
-  gone(deviceId: number, reason: CloseReason, code: number): void {
-    this.#here.delete(deviceId)
-    if (deviceId === this.device?.id) {
+  gone(device: Device, reason: CloseReason, code: number): void {
+    this.#here.delete(nameOf(device))
+    if (device.id === this.device?.id) {
       this.#carrier.end(reason, code)
       return
     }
     const session = this.#carrier.session()
-    if (session !== null) this.#carrier.carryOut(session.leave(deviceId, this.#endpoint.clock.now()))
+    if (session !== null) this.#carrier.carryOut(session.leave(device.id, this.#endpoint.clock.now()))
   }
 
   // --- who asks ------------------------------------------------------------------------------------------------
 
   speaker(keys: DeviceKeys): Device | null {
-    return this.#hereByKeys(keys)?.device ?? null
-  }
-
-  #hereByKeys(keys: DeviceKeys): Here | null {
-    for (const here of this.#here.values()) if (isSame(here.device, keys)) return here
-    return null
+    return this.#here.get(nameOf(keys))?.device ?? null
   }
 
   joined(devices: readonly Device[]): void {
@@ -159,7 +155,7 @@ export class Members implements Asker {
 
   left(devices: readonly Device[]): void {
     this.#carrier.session()?.topology([], devices)
-    for (const { id } of devices) if (id !== this.device?.id) this.#leave(id, 'logged out')
+    for (const device of devices) if (device.id !== this.device?.id) this.#leave(device, 'logged out')
   }
 
   /** The payload of the answer, or null: nobody gets one. Never rejects: what fails in here is answered as well, because some SDKs wait without end. */
@@ -208,7 +204,7 @@ export class Members implements Asker {
   /** What comes up in the product's own format says by its method what it is; its answer goes back in that format as well. */
   async #rawRequest({ keys, payload }: SessionRequest): Promise<Buffer | null> {
     // Nobody else's codec is troubled, and a payload that nobody can read has no id to answer to.
-    if (this.#hereByKeys(keys)?.raw !== true) {
+    if (this.#here.get(nameOf(keys))?.raw !== true) {
       this.#carrier.odd('foreign topic', UP_RAW)
       return null
     }
@@ -251,7 +247,7 @@ export class Members implements Asker {
     if (path === 'combine/login') return this.#login(params, tell)
     if (path === 'combine/login/batch') return this.#loginBatch(params, tell)
     if (path === 'combine/logout') return this.#logout(params, tell)
-    return tell(codes.unsupported.code, {}, 'not supported by this server')
+    return tell(codes.unsupported.code, {}, codes.unsupported.message)
   }
 
   async #login(params: unknown, tell: Tell): Promise<Answer> {
@@ -322,7 +318,7 @@ export class Members implements Asker {
       return outcome
     }
     limit.admitted(source, login)
-    if (this.#here.has(outcome.device.id)) return outcome
+    if (this.#here.has(nameOf(outcome.device))) return outcome
     return (await this.#letIn(outcome)) ?? outcome
   }
 
@@ -347,7 +343,7 @@ export class Members implements Asker {
       return tell(codes.badFormat.code, {}, 'productKey and deviceKey are needed')
     const { productKey, deviceKey } = keys
     const device = this.speaker({ productKey, deviceKey })
-    if (device !== null && device.id !== this.device?.id) this.#leave(device.id, 'logged out')
+    if (device !== null && device.id !== this.device?.id) this.#leave(device, 'logged out')
     await this.ended()
     return tell(codes.ok.code, { productKey, deviceKey })
   }
@@ -382,34 +378,34 @@ function pathOf(method: unknown): string | null {
 /** One member as the engine holds it. */
 class MemberLink implements Link {
   readonly #members: Members
-  readonly #deviceId: number
+  readonly #device: Device
   /** the engine has let go of it */
   isOver = false
 
-  constructor(members: Members, deviceId: number) {
+  constructor(members: Members, device: Device) {
     this.#members = members
-    this.#deviceId = deviceId
+    this.#device = device
   }
 
   presence(): ReturnType<Link['presence']> {
-    return this.#members.presence(this.#deviceId)
+    return this.#members.presence(this.#device.id)
   }
 
   publish(downlink: Downlink): Unsent['reason'] | null {
-    return this.#members.publish(this.#deviceId, downlink)
+    return this.#members.publish(this.#device.id, downlink)
   }
 
   suspect(): void {
-    this.#members.suspect(this.#deviceId)
+    this.#members.suspect(this.#device.id)
   }
 
   takenOver(): void {
     this.isOver = true
-    this.#members.gone(this.#deviceId, 'taken over', reasonCode.takenOver)
+    this.#members.gone(this.#device, 'taken over', reasonCode.takenOver)
   }
 
   evicted(): void {
     this.isOver = true
-    this.#members.gone(this.#deviceId, 'kicked', reasonCode.administrative)
+    this.#members.gone(this.#device, 'kicked', reasonCode.administrative)
   }
 }

@@ -1,7 +1,8 @@
 // One connection after its login, as a pure machine: packets and time in; packets, inputs for the engine, requests to answer and the end out.
 // It holds readiness, suspicion, the window of unacknowledged commands, keep-alive and the order of PUBACKs, for the device of the connection and for
 // the sub-devices that are logged in over it. Not here: sockets, timers, the clock (connection.ts), who may log in (members.ts), what is in a
-// payload (uplink/payload.ts), which command is next (core/queue.ts).
+// payload (uplink/payload.ts), which command is next (core/queue.ts). Long, because its rules look at the same few fields; what has fields of its own is
+// in filters.ts, window.ts and lane.ts.
 
 import type { IPublishPacket, ISubscribePacket, IUnsubscribePacket, Packet } from 'mqtt-packet'
 import type { Downlink } from '../core/command.ts'
@@ -16,6 +17,7 @@ import {
   UPLINK_PENDING_MAX,
 } from '../core/limits.ts'
 import type { Presence, Unsent } from '../core/queue.ts'
+import { codes } from '../uplink/codes.ts'
 import { activationPayload, answerTo, commandPayload, noticePayload, readReply } from '../uplink/payload.ts'
 import {
   activationTopic,
@@ -35,7 +37,7 @@ import {
 import { pack, unpack } from './compression.ts'
 import { Coverage, isFilter, isShared, isTopicName, keysOfFilter, Subscriptions } from './filters.ts'
 import { publishBytes } from './frame.ts'
-import { type Held, type Lane, until } from './lane.ts'
+import { type Encoding, type Held, type Lane, until } from './lane.ts'
 import {
   type Close,
   type Member,
@@ -95,7 +97,8 @@ export class Session {
   #fullSince: number | null = null
   /** lanes that the engine found not ready for nothing but a full window */
   readonly #turnedAway = new Set<Lane>()
-  readonly #atCodec = new Set<Lane>()
+  /** at most one of each lane, since at most one is sent */
+  readonly #encoding = new Map<Lane, Encoding>()
   #held: Held[] = []
   readonly #subscriptions: Subscriptions
   readonly #pending: Pending[] = []
@@ -227,7 +230,7 @@ export class Session {
     let at = Math.min(this.#keepAliveEnd(), this.#suspectEnd(), this.#fullEnd(), this.#activateAt)
     for (const lane of this.#unready) at = Math.min(at, this.#readyAt(lane))
     for (const { until } of this.#held) at = Math.min(at, until)
-    for (const { encoding } of this.#atCodec) at = Math.min(at, encoding?.until ?? at)
+    for (const { until } of this.#encoding.values()) at = Math.min(at, until)
     return at
   }
 
@@ -239,8 +242,7 @@ export class Session {
     const lane = this.#lanes.get(deviceId)
     if (lane === undefined || this.#isClosed) return 'sessionGone'
     if (lane.raw) {
-      lane.encoding = { downlink, until: until(downlink, now) }
-      this.#atCodec.add(lane)
+      this.#encoding.set(lane, { downlink, until: until(downlink, now) })
       this.#toEncode.push({ deviceId, keys: lane.keys, downlink })
       return this.#step()
     }
@@ -254,9 +256,9 @@ export class Session {
   /** What came of a command that was given to its codec: its bytes, or null: it cannot be encoded. Ignored where the command was given back meanwhile. */
   encoded(deviceId: number, commandId: string, bytes: Buffer | null, now: number): Step {
     const lane = this.#lanes.get(deviceId)
-    const downlink = lane?.encoding?.downlink
-    if (!lane || !downlink || downlink.commandId !== commandId) return this.#step()
-    this.#encodedOrNot(lane)
+    const downlink = lane && this.#encoding.get(lane)?.downlink
+    if (!lane || downlink?.commandId !== commandId) return this.#step()
+    this.#encoding.delete(lane)
     const topic = rawCommandTopic(lane.keys)
     if (bytes === null) {
       this.#odd('not encoded', topic)
@@ -272,7 +274,8 @@ export class Session {
   /** Whether this command waits inside for room or its codec: what is said of it then is a guess, and would settle what has yet to leave. */
   isInside(deviceId: number, commandId: string): boolean {
     const lane = this.#lanes.get(deviceId)
-    if (lane?.encoding?.downlink.commandId === commandId) return true
+    if (lane === undefined) return false
+    if (this.#encoding.get(lane)?.downlink.commandId === commandId) return true
     return this.#held.some(held => held.lane === lane && held.downlink.commandId === commandId)
   }
 
@@ -314,7 +317,7 @@ export class Session {
 
   #add(member: Member, now: number): void {
     const coverage = new Coverage(member.keys, member.services)
-    const state = { startedAt: now, listens: false, told: false, sentAfter: -1, encoding: null }
+    const state = { startedAt: now, listens: false, told: false, sentAfter: -1 }
     const lane: Lane = { ...member, coverage, ...state }
     for (const filter of this.#subscriptions.of(member.keys)) coverage.add(filter)
     this.#lanes.set(member.deviceId, lane)
@@ -381,17 +384,11 @@ export class Session {
     const late = this.#held.filter(held => now >= held.until)
     this.#held = this.#held.filter(held => now < held.until)
     for (const { lane, downlink } of late) this.#unsent(lane, downlink, 'late')
-    for (const lane of this.#atCodec) {
-      const { encoding } = lane
-      if (encoding === null || now < encoding.until) continue
-      this.#encodedOrNot(lane)
-      this.#unsent(lane, encoding.downlink, 'late')
+    for (const [lane, { downlink, until }] of this.#encoding) {
+      if (now < until) continue
+      this.#encoding.delete(lane)
+      this.#unsent(lane, downlink, 'late')
     }
-  }
-
-  #encodedOrNot(lane: Lane): void {
-    lane.encoding = null
-    this.#atCodec.delete(lane)
   }
 
   #unsent(lane: Lane, { commandId, session }: Downlink, reason: Unsent['reason']): void {
@@ -401,8 +398,9 @@ export class Session {
 
   /** The member is gone: of its command that is not written yet no byte has left, nor will. */
   #giveBack(lane: Lane): void {
-    if (lane.encoding !== null) this.#unsent(lane, lane.encoding.downlink, 'sessionGone')
-    this.#encodedOrNot(lane)
+    const encoding = this.#encoding.get(lane)
+    if (encoding) this.#unsent(lane, encoding.downlink, 'sessionGone')
+    this.#encoding.delete(lane)
     for (const held of this.#held) if (held.lane === lane) this.#unsent(lane, held.downlink, 'sessionGone')
     this.#held = this.#held.filter(held => held.lane !== lane)
   }
@@ -506,7 +504,8 @@ export class Session {
     this.#odd(isReplyTopic(topic) ? 'stray answer' : 'foreign topic', topic)
     const mayBeTold = !isReplyTopic(topic) && to.length <= TOPIC_MAX_CHARS && !this.#subscriptions.isUnheard(to)
     const unpacked = mayBeTold ? unpack(payload, this.#terms.compression) : null
-    const answer = unpacked && answerTo(unpacked, FOREIGN, 'no write permission on this topic')
+    const { code, message } = codes.noPermission
+    const answer = unpacked && answerTo(unpacked, code, message)
     return this.#queue(answer === null ? acks : [...acks, this.#message(to, Buffer.from(answer))], null, true)
   }
 
@@ -644,6 +643,3 @@ const protocolError = (detail: string, code: number = reasonCode.protocolError):
 })
 
 const keepAliveMs = (keepAliveS: number): number => keepAliveS * 1_500
-
-/** The vendor's code for a topic that is not the device's. */
-const FOREIGN = 1009

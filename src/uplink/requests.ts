@@ -19,11 +19,8 @@ import { reportBatch, reportPoints, reportPointsByChannel } from './measurepoint
 import { answerText, type RequestPayload, readRequest } from './payload.ts'
 import { registerDevices } from './registration.ts'
 import { templateOf } from './template.ts'
-import { type DeviceKeys, isSame } from './topics.ts'
+import { CHANNEL_KEY, type DeviceKeys, isSame } from './topics.ts'
 import { addToTopology, getTopology, removeFromTopology } from './topology.ts'
-
-/** In the topics of a channel, where a device has its deviceKey. */
-const CHANNEL_KEY = 'integration'
 
 type ByDevice = (call: DeviceCall) => Promise<Outcome>
 type ByChannel = (call: Call) => Promise<Outcome>

@@ -19,6 +19,9 @@ export const isOwn = (topic: string, keys: DeviceKeys): boolean =>
 export const isSame = (a: DeviceKeys, b: DeviceKeys): boolean =>
   a.productKey === b.productKey && a.deviceKey === b.deviceKey
 
+/** Stands where a device's key does in the topics of a channel. */
+export const CHANNEL_KEY = 'integration'
+
 /** One text for one device: keys hold no slash. */
 export const nameOf = ({ productKey, deviceKey }: DeviceKeys): string => `${productKey}/${deviceKey}`
 
