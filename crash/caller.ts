@@ -14,23 +14,45 @@ export interface Answer {
   readonly code: number
   readonly msg: string
   readonly data: unknown
+  /** our end of the connection that it came over */
+  readonly port: number
 }
+
+/** How an answer failed to come: nobody listened, the connection ended before it or within it, or the caller hung up. */
+export type Silence = 'refused' | 'lost' | 'cut off' | 'too slow'
 
 /** No whole answer came. Unless the connection was refused, the call may have been carried out, or not. */
 export class NoAnswer extends Error {
   override readonly name = 'NoAnswer'
   constructor(
     message: string,
-    /** false: nobody was listening, so nothing can have happened */
-    readonly reached: boolean,
+    readonly how: Silence,
   ) {
     super(message)
   }
+
+  /** false: nobody was listening, so nothing can have happened */
+  get reached(): boolean {
+    return this.how !== 'refused'
+  }
+}
+
+export interface CallerOptions {
+  /** ms until a call is given up, asked before each */
+  readonly patienceMs?: () => number
+  /** every second call has a connection of its own, so that whoever balances has something to choose */
+  readonly isSpread?: boolean
 }
 
 export class Caller {
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 64 })
+  readonly #options: CallerOptions
   #token: string | null = null
+  #calls = 0
+
+  constructor(options: CallerOptions = {}) {
+    this.#options = options
+  }
 
   /** Asks for the token that all later calls are signed with; it outlives the server's process. */
   async login(httpUrl: string, timestamp = Date.now()): Promise<void> {
@@ -61,8 +83,8 @@ export class Caller {
       'apim-signature': sha256(this.#token + signed.flat().join('') + text + timestamp + APP.appSecret),
     }
     const path = `/connect-service/v2.1/commands?${new URLSearchParams(query)}`
-    const { status, body: answer } = await this.#exchange(httpUrl, 'POST', path, headers, text)
-    return { status, code: Number(answer.code ?? Number.NaN), msg: String(answer.msg), data: answer.data }
+    const { status, port, body: answer } = await this.#exchange(httpUrl, 'POST', path, headers, text)
+    return { status, code: Number(answer.code ?? Number.NaN), msg: String(answer.msg), data: answer.data, port }
   }
 
   /** The status of a plain GET, or null where nobody answers. */
@@ -85,11 +107,11 @@ export class Caller {
     path: string,
     headers: Readonly<Record<string, string>>,
     body: string,
-  ): Promise<{ status: number; body: Record<string, unknown> }> {
+  ): Promise<{ status: number; port: number; body: Record<string, unknown> }> {
     const response = await this.#send(httpUrl, method, path, headers, body)
     const parsed: unknown = JSON.parse(response.text)
     if (typeof parsed !== 'object' || parsed === null) throw new Error(`${path} was answered with ${response.text}`)
-    return { status: response.status, body: { ...parsed } }
+    return { ...response, body: { ...parsed } }
   }
 
   #send(
@@ -98,24 +120,33 @@ export class Caller {
     path: string,
     headers: Readonly<Record<string, string>>,
     body: string,
-  ): Promise<{ status: number; text: string }> {
+  ): Promise<{ status: number; port: number; text: string }> {
+    const timeout = this.#options.patienceMs?.() ?? ANSWER_WAIT_MS
+    this.#calls += 1
+    const isAlone = this.#options.isSpread === true && this.#calls % 2 === 0
     return new Promise((resolve, reject) => {
-      const lost = (error: NodeJS.ErrnoException) => reject(new NoAnswer(error.message, error.code !== 'ECONNREFUSED'))
-      const options = { agent: this.#agent, method, headers, timeout: ANSWER_WAIT_MS }
+      const lost = (error: NodeJS.ErrnoException) =>
+        reject(
+          error instanceof NoAnswer
+            ? error
+            : new NoAnswer(error.message, error.code === 'ECONNREFUSED' ? 'refused' : 'lost'),
+        )
+      const options = { agent: isAlone ? false : this.#agent, method, headers, timeout }
       const call = request(httpUrl + path, options, (response: IncomingMessage) => {
+        const port = response.socket.localPort ?? 0
         let text = ''
         response.setEncoding('utf8').on('data', chunk => {
           text += chunk
         })
         // A body that was cut off is no answer, however much of it came.
         response.on('close', () => {
-          if (response.complete) resolve({ status: response.statusCode ?? 0, text })
-          else reject(new NoAnswer('the answer was cut off', true))
+          if (response.complete) resolve({ status: response.statusCode ?? 0, port, text })
+          else reject(new NoAnswer('the answer was cut off', 'cut off'))
         })
         response.on('error', lost)
       })
       call.on('error', lost)
-      call.on('timeout', () => call.destroy(new NoAnswer(`no answer within ${ANSWER_WAIT_MS} ms`, true)))
+      call.on('timeout', () => call.destroy(new NoAnswer(`no answer within ${timeout} ms`, 'too slow')))
       call.end(body)
     })
   }

@@ -1,6 +1,7 @@
 // A device on the npm `mqtt` client, and with it the devices behind it where it is a gateway: logs in as the documents say, tells the ledger what
 // reaches them, answers, leaves and comes back. Not here: how sub-devices log in (logins.ts), when all come back at once (kills.ts).
 
+import { Socket } from 'node:net'
 import mqtt, { type MqttClient } from 'mqtt'
 import { field, textField } from './caller.ts'
 import type { Chance } from './chance.ts'
@@ -12,6 +13,7 @@ import type { Asked } from './presence.ts'
 /** How a device takes part: `lively` ones err, keep silent and go away at times; `obedient` ones stay and answer everything at once; `silent` ones never. */
 export type Manner = 'lively' | 'obedient' | 'silent'
 
+const CONNECT_WAIT_MS = 5_000
 const RECONNECT_MS = { from: 10, to: 120 }
 const STAY_MS = { from: 300, to: 4_000 }
 const AWAY_MS = { from: 50, to: 900 }
@@ -21,6 +23,13 @@ const THINK_LONG_MS = { from: 900, to: 3_300 }
 const NEVER_ANSWERS = 0.03
 const THINKS_LONG = 0.03
 const ANSWERS_ERROR = 0.05
+
+export interface DeviceOptions {
+  /** ms until a login without an answer is given up */
+  readonly connectWaitMs?: number
+  /** Told of each connection that has been let in, by its number, and of our end of it. */
+  readonly opened?: (line: number, port: number) => void
+}
 
 /** A connection. */
 interface Line {
@@ -38,18 +47,22 @@ export class Device {
   readonly #name: Connected
   readonly #ledger: Ledger
   readonly #chance: Chance
+  readonly #options: DeviceOptions
   /** itself and those behind it, by the beginning of their topics */
   readonly #addressees: ReadonlyMap<string, DeviceName>
   /** the newest connection, and those that it took the place of and that are not closed yet */
   #line: Line | null = null
   readonly #lines = new Set<Line>()
   #mqttUrl: string | null = null
-  #timer: NodeJS.Timeout | undefined
+  /** ends its stay, and its absence */
+  #leaving: NodeJS.Timeout | undefined
+  #coming: NodeJS.Timeout | undefined
   #hasBeenHere = false
   #stopped = false
 
-  constructor(name: Connected, manner: Manner, ledger: Ledger, chance: Chance) {
+  constructor(name: Connected, manner: Manner, ledger: Ledger, chance: Chance, options: DeviceOptions = {}) {
     this.#name = name
+    this.#options = options
     this.manner = manner
     this.#ledger = ledger
     this.#chance = chance
@@ -61,17 +74,25 @@ export class Device {
     return this.#line?.client.connected === true && this.#line.logins?.isWhole !== false
   }
 
+  get assetId(): string {
+    return this.#name.assetId
+  }
+
+  /** The number of its newest connection, if that has been let in. */
+  get line(): number | null {
+    return this.#line?.client.connected === true ? this.#line.number : null
+  }
+
   /** Where the server is from now on, or null where it is not. The device connects, and keeps connecting, on its own. */
   serverAt(mqttUrl: string | null): void {
     this.#mqttUrl = mqttUrl
-    if (mqttUrl !== null && this.#line === null) this.#later(this.#between(RECONNECT_MS), () => this.#connect())
+    if (mqttUrl !== null && this.#line === null) this.#comeLater(this.#between(RECONNECT_MS))
   }
 
   /** Connects anew at once: in half of the cases without closing the connection that it has. */
   rush(): void {
     const before = this.#line
     if (before !== null && this.#chance.happens(0.5)) before.client.end(true)
-    clearTimeout(this.#timer)
     this.#connect()
   }
 
@@ -82,7 +103,8 @@ export class Device {
 
   async stop(): Promise<void> {
     this.#stopped = true
-    clearTimeout(this.#timer)
+    clearTimeout(this.#leaving)
+    clearTimeout(this.#coming)
     await Promise.all([...this.#lines].map(({ client }) => client.endAsync(true)))
   }
 
@@ -90,12 +112,14 @@ export class Device {
     return this.#chance.whole(from, to)
   }
 
-  #later(waitMs: number, run: () => void): void {
-    clearTimeout(this.#timer)
-    if (!this.#stopped) this.#timer = setTimeout(run, waitMs)
+  #comeLater(waitMs: number): void {
+    clearTimeout(this.#coming)
+    if (!this.#stopped) this.#coming = setTimeout(() => this.#connect(), waitMs)
   }
 
   #connect(): void {
+    clearTimeout(this.#leaving)
+    clearTimeout(this.#coming)
     if (this.#stopped || this.#mqttUrl === null) return
     const { presence } = this.#ledger
     for (const { number } of this.#lines) presence.lost(number)
@@ -103,11 +127,11 @@ export class Device {
       ...login(this.#name),
       protocolVersion: this.#chance.happens(0.5) ? 4 : 5,
       reconnectPeriod: 0,
-      connectTimeout: 5_000,
+      connectTimeout: this.#options.connectWaitMs ?? CONNECT_WAIT_MS,
       keepalive: 30,
     })
     const number = presence.open()
-    const isSole = () => this.#lines.size === 1
+    const isSole = () => this.#isSole
     const logins =
       this.#name.subDevices.length === 0
         ? null
@@ -122,13 +146,22 @@ export class Device {
     client.on('close', () => this.#closed(line))
   }
 
-  #connected({ client, number, login: asked, logins }: Line): void {
-    this.#ledger.presence.loggedIn(asked, this.#lines.size === 1)
+  /** It has no other connection that may take this one's place. */
+  get #isSole(): boolean {
+    return this.#lines.size === 1 && !this.#ledger.presence.isHaunted(this.#name.assetId)
+  }
+
+  #connected(line: Line): void {
+    const { client, number, login: asked, logins } = line
+    this.#ledger.presence.loggedIn(asked, this.#isSole)
+    if (client.stream instanceof Socket) this.#options.opened?.(number, client.stream.localPort ?? 0)
     // One device in two does not subscribe, as most of the vendor's SDKs. A gateway may subscribe for those behind it before they log in.
     const filters = [...this.#addressees.keys()].flatMap(topics => [`${topics}measurepoint/set`, `${topics}+`])
     if (this.#chance.happens(0.5)) client.subscribe(filters, { qos: 1 })
     if (this.manner === 'lively') {
-      this.#later(this.#between(STAY_MS), () => this.#leave(client, number))
+      // One that came in after a newer one was begun will be closed for it.
+      if (line === this.#line && !this.#stopped)
+        this.#leaving = setTimeout(() => this.#leave(client, number), this.#between(STAY_MS))
       logins?.beginLively(!this.#hasBeenHere)
     } else logins?.beginWhole()
     this.#hasBeenHere = true
@@ -148,9 +181,10 @@ export class Device {
     line.client.end(true)
     if (this.#line !== line) return
     this.#line = null
+    clearTimeout(this.#leaving)
     const away =
       this.manner === 'lively' && this.#chance.happens(0.3) ? this.#between(AWAY_MS) : this.#between(RECONNECT_MS)
-    this.#later(away, () => this.#connect())
+    this.#comeLater(away)
   }
 
   #received(line: Line, topic: string, text: string): void {
@@ -181,11 +215,13 @@ export class Device {
     const over = line.client.connected ? line : this.#line
     if (!over?.client.connected) return
     const { id, code } = answer
-    const standing = this.#ledger.presence.standing(assetId, over.number)
+    const { presence } = this.#ledger
+    const standing = presence.standing(assetId, over.number)
+    const isSure = standing === 'here' && !presence.isHaunted(assetId) && !presence.isHaunted(this.#name.assetId)
     const givenMs = this.#ledger.answering(id)
     if (standing === 'out') this.#ledger.answeredOutside(id)
     over.client.publish(`${topic}_reply`, JSON.stringify(answer), { qos: 1 }, error => {
-      if (!error && standing === 'here') this.#ledger.answerTaken(id, code, givenMs)
+      if (!error && isSure) this.#ledger.answerTaken(id, code, givenMs)
     })
   }
 }

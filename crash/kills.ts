@@ -5,9 +5,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Caller } from './caller.ts'
 import { Chance } from './chance.ts'
 import { Device } from './device.ts'
-import { type Fault, FINAL_STATES, faultNames, Ledger, type Totals } from './ledger.ts'
-import { apply, cancel, look, readAll, type Wire } from './load.ts'
+import { Ledger, type Totals } from './ledger.ts'
+import { apply, cancel, look, type Wire } from './load.ts'
 import { integrityOf, Place, type Server } from './place.ts'
+import type { Findings } from './report.ts'
+import { explainedOf, faultsOf, progressOf, readEverything, settle } from './verdict.ts'
 
 export interface RunOptions {
   /** the built program */
@@ -24,10 +26,7 @@ export interface RunOptions {
   readonly say: (line: string) => void
 }
 
-export interface RunResult {
-  readonly faults: Readonly<Record<Fault, number>>
-  readonly explained: readonly string[]
-  readonly totals: { readonly direct: Totals; readonly behindGateways: Totals }
+export interface RunResult extends Findings {
   readonly kills: number
   readonly restartMedianMs: number
   /** the files, where they were kept because something is wrong */
@@ -42,11 +41,9 @@ const LIFE_MAX_MS = 2_500
 /** from the burst of cancels, connects or logins to the kill */
 const STRIKE_MS = { from: 0, to: 60 }
 const START_STRIKE_MS = { from: 5, to: 350 }
-/** for everything to become final after the last restart: a queue of 50 needs less than one second, the longest timeout 3 s */
-const SETTLE_MS = 30_000
+const SETTLE_EVERY_MS = 100
 /** after yet another restart with nothing open: what would be sent again would come within that time */
 const QUIET_MS = 1_000
-const READERS = 8
 const PROGRESS_EVERY = 5
 
 export async function kills(options: RunOptions): Promise<RunResult> {
@@ -180,7 +177,7 @@ class Run implements Wire {
       if (ending === 'start' && this.#kills < kills) await this.#killStarting()
       await this.#start()
       if (this.#kills < nextProgress) continue
-      say(this.#progress())
+      say(`${this.#kills} kills: ${progressOf(this.ledger, this.#place.fleet)}`)
       nextProgress = this.#kills + PROGRESS_EVERY
     }
   }
@@ -235,54 +232,13 @@ class Run implements Wire {
     for (const device of this.#devices) device.manner = 'obedient'
     await this.#start()
     say(`last restart done; ${this.#place.fleet.all.length} devices stay and answer`)
-    await this.#settle()
+    await settle(this, this.#place.fleet, this.#devices, SETTLE_EVERY_MS, this.#options.signal)
     await this.#kill()
     await this.#start()
-    await this.#settle()
+    await settle(this, this.#place.fleet, this.#devices, SETTLE_EVERY_MS, this.#options.signal)
     await sleep(QUIET_MS, undefined, { signal: this.#options.signal })
-    const onRecord = await this.#readEverything()
-    this.ledger.close(onRecord)
+    this.ledger.close(await readEverything(this, this.#place.fleet))
     await this.#stopInOrder()
-  }
-
-  /** Waits until every device is connected or logged in, and nothing is open. What is open in the end is stuck. */
-  async #settle(): Promise<void> {
-    const until = performance.now() + SETTLE_MS
-    for (;;) {
-      const open = await this.#open()
-      const away = this.#devices.filter(device => !device.isHere).length
-      if (open.length === 0 && away === 0) return
-      if (performance.now() > until) {
-        for (const { id, state } of open) this.ledger.stuck(id, `state ${state} ${SETTLE_MS} ms after the last restart`)
-        if (away > 0)
-          this.ledger.contradiction(`${away} devices could not connect, or log theirs in, within ${SETTLE_MS} ms`)
-        return
-      }
-      await sleep(100, undefined, { signal: this.#options.signal })
-    }
-  }
-
-  async #open(): Promise<{ readonly id: string; readonly state: number }[]> {
-    const records = await Promise.all(this.#place.fleet.all.map(({ assetId }) => readAll(this, assetId)))
-    if (records.includes(null)) throw new Error('a search was not answered, though the server was up')
-    return records.flatMap(of => of ?? []).filter(({ state }) => !FINAL_STATES.has(state))
-  }
-
-  /** Every record by search, and every acknowledged one by get as well. */
-  async #readEverything(): Promise<Set<string>> {
-    const onRecord = new Set<string>()
-    for (const { assetId } of this.#place.fleet.all) {
-      const records = (await readAll(this, assetId)) ?? []
-      for (const { id } of records) onRecord.add(id)
-      if (new Set(records.map(({ id }) => id)).size < records.length)
-        this.ledger.contradiction(`search of ${assetId} lists a command twice`)
-    }
-    const queue = this.ledger.acknowledged()
-    const read = async () => {
-      for (let next = queue.pop(); next !== undefined; next = queue.pop()) await look(this, next.assetId, next.id)
-    }
-    await Promise.all(Array.from({ length: READERS }, read))
-    return onRecord
   }
 
   /** After an orderly stop the database must be sound, by SQLite's own judgement. */
@@ -296,14 +252,6 @@ class Run implements Wire {
     if (unsound !== 'ok') this.ledger.contradiction(`the database is not sound: ${unsound}`)
   }
 
-  #progress(): string {
-    const { accepted, cancelled, delivered, unanswered } = this.ledger.totals(
-      this.#place.fleet.all.map(({ assetId }) => assetId),
-    )
-    const faults = (Object.keys(faultNames) as Fault[]).map(fault => this.ledger.count(fault)).join(' ')
-    return `${this.#kills} kills: accepted ${accepted}, cancelled ${cancelled}, delivered ${delivered}, unanswered ${unanswered}; faults ${faults}`
-  }
-
   #totals(areBehindGateways: boolean): Totals {
     const { fleet } = this.#place
     const ids = fleet.all.map(({ assetId }) => assetId)
@@ -311,16 +259,14 @@ class Run implements Wire {
   }
 
   #result(): RunResult {
-    const counts = (Object.keys(faultNames) as Fault[]).map(fault => [fault, this.ledger.count(fault)] as const)
     const sorted = [...this.#restartsMs].sort((a, b) => a - b)
-    const { faults } = this.ledger
     return {
-      faults: Object.fromEntries(counts) as Record<Fault, number>,
-      explained: faults.map(({ fault, text }) => `${faultNames[fault]}: ${text}`),
+      faults: faultsOf(this.ledger),
+      explained: explainedOf(this.ledger),
       totals: { direct: this.#totals(false), behindGateways: this.#totals(true) },
       kills: this.#kills,
       restartMedianMs: Math.round(sorted[Math.floor(sorted.length / 2)] ?? 0),
-      kept: faults.length > 0 ? this.#place.folder : null,
+      kept: this.ledger.faults.length > 0 ? this.#place.folder : null,
     }
   }
 }

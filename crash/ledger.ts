@@ -14,6 +14,9 @@
 // * A device behind a gateway is sent to over a connection of the gateway, and only while it is logged in there. What arrives after a login was asked for
 //   may be right, what arrives after a logout was answered is not. Over a connection that the device has left for a newer one may still come what was
 //   written before; but nothing whose call began after that was known.
+// * A device has one command at a time: while one that it has not answered is open beyond doubt, the next one does not come.
+// * Where servers are struck and live on (paused, cut off, their store restarted), times say less: what was sent may arrive late, and its answer then comes
+//   too late. So a short time from arrival to acknowledgement proves something only in calm.
 //
 // kill -9 leaves what was written to files in the hands of the operating system: this proves nothing about power cuts.
 
@@ -30,10 +33,12 @@ const TIMED_OUT = 7
 const AWAY: ReadonlySet<number> = new Set([11888, 11900])
 /** Codes of answers that say that the command was never sent: besides those, queue full, not sent in time. */
 const NOT_SENT: ReadonlySet<number> = new Set([...AWAY, 11902, 11904])
-/** ms from a command's arrival to the acknowledgement of its answer within which it cannot have timed out, its timeout being 2 s or more */
+/** ms from a cached command's arrival to the acknowledgement of its answer within which it cannot have timed out, its timeout being 2 s or more */
 const SURELY_IN_TIME_MS = 500
-/** ms beyond its timeout, from a command's arrival to the giving of its answer, at which it has timed out by any clock */
-const SURELY_LATE_MS = 100
+/** ms by which a server's clock may differ from ours, where there is one */
+const CLOCKS_DIFFER_MS = 100
+/** ms before a command's arrival in which it was sent */
+const SENT_BEFORE_MS = 3_500
 
 /** The counts that must be 0. */
 export type Fault =
@@ -42,6 +47,7 @@ export type Fault =
   | 'deliveredButCancelled'
   | 'outOfOrder'
   | 'deliveredTwice'
+  | 'twoAtOnce'
   | 'notLoggedIn'
   | 'afterLogout'
   | 'stuck'
@@ -53,6 +59,7 @@ export const faultNames: Readonly<Record<Fault, string>> = {
   deliveredButCancelled: 'delivered, but reported cancelled',
   outOfOrder: 'out of order',
   deliveredTwice: 'delivered twice',
+  twoAtOnce: 'two in flight',
   notLoggedIn: 'delivered over a connection that the device was not logged in on',
   afterLogout: 'delivered after a logout, before the next login',
   stuck: 'stuck',
@@ -66,6 +73,8 @@ export interface Call {
   readonly pendingTtlS: number
   /** the largest id of the device that was known when the call began */
   readonly floor: string | null
+  /** when it began, in ms */
+  readonly beganMs: number
   /** when it began, in the order of what is known of where devices are */
   readonly beganAt: number
 }
@@ -82,8 +91,13 @@ interface Known {
   /** how often it reached its device */
   receipts: number
   receivedAt: number
-  /** the device's answer was acknowledged: its code, and how long after the command's arrival it was given and that was known */
-  answer: { readonly code: number; readonly givenMs: number; readonly afterMs: number } | null
+  /** the connection that it came over last */
+  line: number
+  /**
+   * the device's answer was acknowledged: its code, how long after the command's arrival it was given and that was known, and whether it was calm from
+   * its sending on
+   */
+  answer: { readonly code: number; readonly givenMs: number; readonly afterMs: number; readonly isCalm: boolean } | null
   /** the device has given its answer; whether the server got it is not known */
   isAnswerGiven: boolean
   /** its only answer was given while the device was logged out, so that it must not count */
@@ -102,6 +116,8 @@ export interface Totals {
   readonly cancelled: number
   readonly delivered: number
   readonly instantAnswered: number
+  /** as far as it was read */
+  readonly timedOut: number
   readonly unanswered: number
   readonly unansweredDone: number
 }
@@ -114,10 +130,21 @@ export interface SendAnswer {
   readonly text: string
 }
 
+/** What several servers make less sure. */
+export interface Spread {
+  /** ms for which a login without an answer may be acted on late, as Presence has it */
+  readonly hauntMs: number
+  /** ms by which the clocks of two servers may differ */
+  readonly clocksDifferMs: number
+}
+
 export class Ledger {
   readonly faults: { readonly fault: Fault; readonly text: string }[] = []
-  readonly presence = new Presence()
+  readonly presence: Presence
+  /** told of each command that reaches a device, and of the connection */
+  heard: (assetId: string, line: number) => void = () => undefined
   readonly #now: () => number
+  readonly #clocksDifferMs: number
   readonly #calls = new Map<number, Call>()
   readonly #commands = new Map<string, Known>()
   readonly #idOfCall = new Map<number, string>()
@@ -125,13 +152,26 @@ export class Ledger {
   readonly #storedNothing = new Set<number>()
   readonly #largest = new Map<string, string>()
   readonly #lastReceived = new Map<string, string>()
+  /** what each device got last, in the order of arrival */
+  readonly #newestAt = new Map<string, Known>()
   readonly #blamed = new Set<string>()
   #lastCall = 0
   #told = 0
+  #calmSince = Number.NEGATIVE_INFINITY
 
   /** @param now ms, for the time from a command's arrival to the acknowledgement of its answer */
-  constructor(now: () => number) {
+  constructor(
+    now: () => number,
+    { hauntMs, clocksDifferMs }: Spread = { hauntMs: 0, clocksDifferMs: CLOCKS_DIFFER_MS },
+  ) {
     this.#now = now
+    this.#clocksDifferMs = clocksDifferMs
+    this.presence = new Presence(now, hauntMs)
+  }
+
+  /** Servers that live on are being struck, or it is over. */
+  calm(isCalm: boolean): void {
+    this.#calmSince = isCalm ? this.#now() : Number.POSITIVE_INFINITY
   }
 
   count(fault: Fault): number {
@@ -152,6 +192,7 @@ export class Ledger {
       cancelled: all.filter(({ cancelled }) => cancelled).length,
       delivered: all.filter(({ receipts }) => receipts > 0).length,
       instantAnswered: all.filter(({ code, call }) => code !== null && this.#isInstant(call)).length,
+      timedOut: all.filter(({ shown }) => shown === TIMED_OUT).length,
       unanswered: unanswered.length,
       unansweredDone: unanswered.filter(number => this.#idOfCall.has(number)).length,
     }
@@ -177,6 +218,11 @@ export class Ledger {
     return (this.#commands.get(id)?.receipts ?? 0) > 0
   }
 
+  /** The connection over which it reached its device. */
+  lineOf(id: string): number | null {
+    return this.isReceived(id) ? (this.#commands.get(id)?.line ?? null) : null
+  }
+
   /** The device's answer to it was acknowledged. */
   isAnswerTaken(id: string): boolean {
     return (this.#commands.get(id)?.answer ?? null) !== null
@@ -189,7 +235,7 @@ export class Ledger {
     this.#lastCall += 1
     const floor = this.#largest.get(assetId) ?? null
     const beganAt = this.presence.moment()
-    const call = { number: this.#lastCall, assetId, timeoutS, pendingTtlS, floor, beganAt }
+    const call = { number: this.#lastCall, assetId, timeoutS, pendingTtlS, floor, beganMs: this.#now(), beganAt }
     this.#calls.set(call.number, call)
     return call
   }
@@ -206,7 +252,9 @@ export class Ledger {
     if (known.code !== null) this.#blame('contradiction', commandId, 'its id was given to two calls')
     known.code = code
     this.#news(known)
-    if (AWAY.has(code) && this.presence.isHereSince(call.assetId, call.beganAt))
+    // What was about to leave and then came too late is told the same way as what found nobody.
+    const mayBeLate = this.#now() >= this.#earliestDeadline(call)
+    if (AWAY.has(code) && !mayBeLate && this.presence.isHereSince(call.assetId, call.beganAt))
       this.#blame('contradiction', commandId, `its caller was told ${code}, and its device was logged in all the while`)
     if (call.floor !== null && commandId <= call.floor)
       this.#blame('outOfOrder', commandId, `its call began when ${call.floor} was known, yet its id is smaller`)
@@ -251,6 +299,9 @@ export class Ledger {
       return
     }
     known.receivedAt = this.#now()
+    known.line = line
+    this.#follows(known)
+    this.heard(assetId, line)
     const last = this.#lastReceived.get(assetId) ?? ''
     if (id < last) this.#blame('outOfOrder', id, `device ${assetId} received it after ${last}`)
     else this.#lastReceived.set(assetId, id)
@@ -271,7 +322,8 @@ export class Ledger {
   /** The device's answer with this code was acknowledged, so it is on record. */
   answerTaken(id: string, code: number, givenMs: number): void {
     const known = this.#commands.get(id)
-    if (known) known.answer ??= { code, givenMs, afterMs: this.#now() - known.receivedAt }
+    const isCalm = known !== undefined && known.receivedAt - SENT_BEFORE_MS > this.#calmSince
+    if (known) known.answer ??= { code, givenMs, afterMs: this.#now() - known.receivedAt, isCalm }
   }
 
   /** The device's only answer was given while it was logged out: it was not its own to give. */
@@ -342,7 +394,8 @@ export class Ledger {
   /** For a server that was given damaged files: what is on record there is no news of what it was told before. */
   forget(): void {
     this.faults.length = 0
-    for (const of of [this.#calls, this.#commands, this.#idOfCall, this.#largest, this.#lastReceived]) of.clear()
+    for (const of of [this.#calls, this.#commands, this.#idOfCall, this.#largest, this.#lastReceived, this.#newestAt])
+      of.clear()
   }
 
   // --- what must fit together ------------------------------------------------------------------------------------
@@ -350,7 +403,7 @@ export class Ledger {
   /** The command by its id; what comes to be known of it later must fit what is known already. */
   #known(id: string, assetId: string, call: number | null): Known {
     const told = { code: null, cancelled: false, shown: null, newsAt: 0 }
-    const device = { receipts: 0, receivedAt: 0, answer: null, isAnswerGiven: false, isAnsweredOutside: false }
+    const device = { receipts: 0, receivedAt: 0, line: 0, answer: null, isAnswerGiven: false, isAnsweredOutside: false }
     const known: Known = this.#commands.get(id) ?? { id, assetId, call, ...told, ...device }
     this.#commands.set(id, known)
     if (id > (this.#largest.get(assetId) ?? '')) this.#largest.set(assetId, id)
@@ -385,6 +438,21 @@ export class Ledger {
       )
   }
 
+  /** Whether the one before it at its device is still open beyond doubt: not answered, and before the earliest deadline that it can have. */
+  #follows(known: Known): void {
+    const before = this.#newestAt.get(known.assetId)
+    this.#newestAt.set(known.assetId, known)
+    if (before === undefined || before.isAnswerGiven) return
+    const call = this.#calls.get(before.call ?? 0)
+    if (call !== undefined && this.#now() < this.#earliestDeadline(call))
+      this.#blame('twoAtOnce', known.id, `device ${known.assetId} had got ${before.id}, and not answered it`)
+  }
+
+  /** ms before which the command of the call cannot have timed out: its timeout counts from its acceptance, or from later. */
+  #earliestDeadline({ beganMs, timeoutS }: Call): number {
+    return beganMs + timeoutS * 1_000 - this.#clocksDifferMs
+  }
+
   #news(known: Known): void {
     this.#told += 1
     known.newsAt = this.#told
@@ -409,7 +477,8 @@ export class Ledger {
   }
 
   /** What holds in the end, when all is final and read. */
-  #closes({ id, code, receipts, answer, isAnswerGiven, isAnsweredOutside, shown }: Known, call: Call): void {
+  #closes(known: Known, call: Call): void {
+    const { id, code, receipts, receivedAt, answer, isAnswerGiven, isAnsweredOutside, shown } = known
     const { timeoutS, pendingTtlS } = call
     if (shown === SUCCEEDED && receipts === 0)
       this.#blame('contradiction', id, 'it is on record as done, and never reached its device')
@@ -420,10 +489,11 @@ export class Ledger {
     if (isAnsweredOutside && shown !== null && shown !== TIMED_OUT)
       this.#blame('contradiction', id, `its device was logged out when it answered, and it is in state ${shown}`)
     if (answer === null || shown === null) return
-    if (shown !== TIMED_OUT && answer.givenMs > timeoutS * 1_000 + SURELY_LATE_MS)
+    if (shown !== TIMED_OUT && answer.givenMs > timeoutS * 1_000 + this.#clocksDifferMs)
       this.#blame('contradiction', id, `its device answered after its timeout, and it is in state ${shown}`)
     const expected = answer.code === 200 ? SUCCEEDED : FAILED
-    const surelyInTime = timeoutS >= 2 && answer.afterMs < SURELY_IN_TIME_MS
+    const isSoon = answer.isCalm && pendingTtlS > 0 && timeoutS >= 2 && answer.afterMs < SURELY_IN_TIME_MS
+    const surelyInTime = isSoon || receivedAt + answer.afterMs < this.#earliestDeadline(call)
     if (shown !== expected && (surelyInTime || shown !== TIMED_OUT))
       this.#blame(
         'contradiction',

@@ -8,15 +8,36 @@ import { numberOf } from './device.ts'
 import { type DeviceName, POINT, SERVICE, SERVICE_INPUT } from './fleet.ts'
 import type { Call, Ledger } from './ledger.ts'
 
-/** ms between two calls of one application */
-const PAUSE_MS = { from: 1, to: 15 }
+export interface Pace {
+  /** between two calls of one application */
+  readonly pauseMs: { readonly from: number; readonly to: number }
+  /** the share of instant commands */
+  readonly instants: number
+}
+const PACE: Pace = { pauseMs: { from: 1, to: 15 }, instants: 0.12 }
+/** the share of cached commands that live for a second or two only */
+const SHORT_LIVED = 0.12
 const LONG_TTL_S = 3_600
 const TIMEOUT_S = { from: 1, to: 3 }
 /** commands per device that an application remembers, to cancel or look at */
 const REMEMBERED = 60
 
+/** For servers that may be told to refuse: what an answer is worth, and who counts. */
+export interface Hearing {
+  /**
+   * `judged`: it means what it says. `refused`: it says that nothing was done, as it may at such a time. `unknown`: it says that it is not known
+   * whether anything was.
+   */
+  answer(answer: Answer): 'judged' | 'refused' | 'unknown'
+  silence(error: NoAnswer): void
+  /** A command was accepted, or done, by this answer. */
+  sent(call: Call, id: string, answer: Answer): void
+}
+
 /** What applications and judges share of one server: the ledger, the signed caller, where the server is. */
 export interface Wire {
+  /** absent: every answer means what it says */
+  readonly hearing?: Hearing
   readonly ledger: Ledger
   readonly caller: Caller
   /** resolves with the HTTP address when there is a server that listens; rejects when the run is called off */
@@ -48,13 +69,17 @@ export async function send(wire: Wire, assetId: string, how: Sending): Promise<s
         )
     const commandId = textField(answer.data, 'commandId')
     const { status, code, msg } = answer
+    const worth = wire.hearing?.answer(answer) ?? 'judged'
     if (how.refused !== undefined && isRefusal(answer)) {
       wire.ledger.refused(call)
       how.refused(status, code)
-    } else wire.ledger.answered(call, { status, code, commandId, text: msg })
+    } else if (worth === 'unknown') wire.ledger.unanswered(call, true)
+    else wire.ledger.answered(call, { status, code, commandId, text: msg })
+    if (commandId !== null) wire.hearing?.sent(call, commandId, answer)
     return commandId
   } catch (error) {
     if (!(error instanceof NoAnswer)) throw error
+    wire.hearing?.silence(error)
     wire.ledger.unanswered(call, error.reached)
     return null
   }
@@ -130,7 +155,7 @@ function show(ledger: Ledger, assetId: string, record: unknown, reading: number)
   return { id, state, call }
 }
 
-/** An answer, or null where none came. Cancels and reads may be lost: what is read next tells what they did. */
+/** An answer, or null where none came, or one that refuses. Cancels and reads may be lost: what is read next tells what they did. */
 async function ask(
   wire: Wire,
   assetId: string,
@@ -139,10 +164,12 @@ async function ask(
 ): Promise<Answer | null> {
   const httpUrl = await wire.up()
   try {
-    return await wire.caller.call(httpUrl, assetId, params, body)
+    const answer = await wire.caller.call(httpUrl, assetId, params, body)
+    return (wire.hearing?.answer(answer) ?? 'judged') === 'judged' ? answer : null
   } catch (error) {
-    if (error instanceof NoAnswer) return null
-    throw error
+    if (!(error instanceof NoAnswer)) throw error
+    wire.hearing?.silence(error)
+    return null
   }
 }
 
@@ -152,6 +179,7 @@ export async function apply(
   devices: readonly DeviceName[],
   chance: Chance,
   stopping: () => boolean,
+  { pauseMs, instants }: Pace = PACE,
 ): Promise<void> {
   const remembered = new Map<string, string[]>(devices.map(({ assetId }) => [assetId, []]))
   while (!stopping()) {
@@ -159,7 +187,7 @@ export async function apply(
     const ids = remembered.get(assetId) ?? []
     const kind = chance.next()
     if (kind < 0.66) {
-      const id = await send(wire, assetId, sending(chance))
+      const id = await send(wire, assetId, sending(chance, instants))
       if (id !== null) ids.push(id)
       if (ids.length > REMEMBERED) ids.shift()
     } else if (kind < 0.84) {
@@ -171,13 +199,13 @@ export async function apply(
       const id = ids[chance.whole(0, ids.length - 1)]
       if (id !== undefined) await look(wire, assetId, id)
     }
-    await sleep(chance.whole(PAUSE_MS.from, PAUSE_MS.to))
+    await sleep(chance.whole(pauseMs.from, pauseMs.to))
   }
 }
 
 /** Mostly cached for long, sometimes for a second or two so that it expires, sometimes instant. */
-function sending(chance: Chance): Sending {
-  const kind = chance.next()
-  const pendingTtlS = kind < 0.12 ? 0 : kind < 0.22 ? chance.whole(1, 2) : LONG_TTL_S
+function sending(chance: Chance, instants: number): Sending {
+  const isShort = () => chance.happens(SHORT_LIVED)
+  const pendingTtlS = chance.happens(instants) ? 0 : isShort() ? chance.whole(1, 2) : LONG_TTL_S
   return { pendingTtlS, timeoutS: chance.whole(TIMEOUT_S.from, TIMEOUT_S.to), invoke: chance.happens(0.3) }
 }

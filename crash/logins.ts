@@ -110,8 +110,10 @@ export class Logins {
     const code = numberField(message, 'code')
     const data = field(message, 'data')
     const { presence } = this.#ledger
-    // Two connections of one gateway may be under way, and the other may have come later: then this one is about to be closed.
-    if (code !== expected && this.#isSole() && !this.#isOver)
+    // Two connections of one gateway may be under way, and the other may have come later: then this one is about to be closed. Or its server is in trouble,
+    // or another one still acts on a login that was given up.
+    const isHaunted = [...of.keys()].some(({ assetId }) => presence.isHaunted(assetId))
+    if (code !== expected && this.#isSole() && !this.#isOver && !presence.isLost(this.#line) && !isHaunted)
       this.#contradict(`${kind} was not answered ${expected}`, message)
     if (kind === 'logout') {
       for (const asked of of.values()) presence.loggedOut(asked)
@@ -200,10 +202,10 @@ export class Logins {
         ] as const
       }),
     )
-    const overdue = setTimeout(
-      () => this.#contradict(`${kind} was not answered within ${ANSWER_WAIT_MS} ms`, { id, params }),
-      ANSWER_WAIT_MS,
-    )
+    const overdue = setTimeout(() => {
+      if (!presence.isLost(this.#line))
+        this.#contradict(`${kind} was not answered within ${ANSWER_WAIT_MS} ms`, { id, params })
+    }, ANSWER_WAIT_MS)
     this.#requests.set(id, { kind, code, of, overdue })
     const message = { id, version: '1.0', params, method: `combine.${kind.replace('/', '.')}` }
     // With QoS 0 in one SDK, 1 in the others.

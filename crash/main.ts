@@ -1,10 +1,10 @@
 // The crash harness: options, the run of kills, the scenarios, the figures, the exit code. Not here: what they do (kills.ts, scenarios.ts).
 
 import { existsSync } from 'node:fs'
-import { parseArgs } from 'node:util'
 import { kills, type RunResult } from './kills.ts'
-import { type Fault, faultNames, type Totals } from './ledger.ts'
+import { Options } from './options.ts'
 import { NotStarted } from './place.ts'
+import { reportEnd, reportFindings } from './report.ts'
 import { scenarios } from './scenarios.ts'
 import { Wrong } from './stage.ts'
 
@@ -30,7 +30,6 @@ The server runs on SQLite in a temporary folder, on loopback. The folder is kept
 
 /** s that the run may take: a start may be slow, and each scenario has its own waits */
 const BOUND_S = { base: 120, kill: 4, scenario: 60 }
-const EXPLAINED_MAX = 20
 
 interface Chosen {
   readonly kills: number
@@ -75,10 +74,7 @@ export async function crash(
     else print(interrupt.aborted ? 'interrupted' : `not done after ${boundS} s`)
     bad += 1
   }
-  print(
-    `${bad === 0 ? 'as it should be' : 'NOT as it should be'}, after ${((performance.now() - from) / 1_000).toFixed(0)} s`,
-  )
-  return bad === 0 ? 0 : 1
+  return reportEnd(bad, from, print)
 }
 
 /** One scenario; 1 if it went wrong. */
@@ -104,71 +100,28 @@ const told = (error: unknown): string => {
 }
 
 /** Prints the figures; how many of the counts are not 0. */
-function report(
-  { faults, explained, totals, kills: killed, restartMedianMs, kept }: RunResult,
-  print: (line: string) => void,
-): number {
-  for (const line of explained.slice(0, EXPLAINED_MAX)) print(`  ${line}`)
-  if (explained.length > EXPLAINED_MAX) print(`  and ${explained.length - EXPLAINED_MAX} more`)
-  const counts = Object.entries(faultNames) as [Fault, string][]
-  for (const [fault, name] of counts) print(`${String(faults[fault]).padStart(7)}  ${name}`)
-  print(totalsOf('direct', totals.direct))
-  print(totalsOf('behind gateways', totals.behindGateways))
+function report(result: RunResult, print: (line: string) => void): number {
+  const { kills: killed, restartMedianMs, kept } = result
+  const bad = reportFindings(result, print)
   print(`kills ${killed}, restart to listening ${restartMedianMs} ms (median)`)
   if (kept !== null) print(`the files are kept in ${kept}`)
-  return counts.filter(([fault]) => faults[fault] !== 0).length
-}
-
-const totalsOf = (kind: string, totals: Totals): string => {
-  const { devices, logins, logouts, accepted, cancelled, delivered, instantAnswered, unanswered, unansweredDone } =
-    totals
-  const calls = `accepted ${accepted}, cancelled ${cancelled}, delivered ${delivered}, instant answered ${instantAnswered}`
-  const lost = `without an answer ${unanswered}, of which ${unansweredDone} were carried out`
-  return `${kind} (${devices}): ${calls}; ${lost}; logins ${logins}, logouts ${logouts}`
+  return bad
 }
 
 function choose(args: readonly string[]): Chosen | string {
-  const text = { type: 'string' } as const
-  let values: Readonly<Record<string, string | boolean | string[] | undefined>>
-  try {
-    const only = { type: 'string', multiple: true, default: [] as string[] } as const
-    const options = {
-      kills: text,
-      seed: text,
-      devices: text,
-      gateways: text,
-      'sub-devices': text,
-      callers: text,
-      main: text,
-      only,
-      help: { type: 'boolean' },
-    } as const
-    values = parseArgs({ args: [...args], options }).values
-  } catch (error) {
-    return `${error instanceof Error ? error.message : String(error)}\nSee --help.`
-  }
-  if (values.help === true) return HELP
-  const wrong: string[] = []
-  const whole = (name: string, min: number, max: number, absent: number): number => {
-    const given = values[name]
-    if (given === undefined) return absent
-    const value = /^\d{1,10}$/.test(String(given)) ? Number(given) : Number.NaN
-    if (!(value >= min && value <= max)) wrong.push(`--${name} must be a whole number from ${min} to ${max}`)
-    return value
-  }
+  if (args.includes('--help')) return HELP
+  const numbers = ['kills', 'seed', 'devices', 'gateways', 'sub-devices', 'callers']
+  const options = new Options(args, [...numbers, 'main'], ['only'])
   const chosen = {
-    kills: whole('kills', 1, 10_000, 20),
-    seed: whole('seed', 0, 4_294_967_295, Date.now() % 1_000_000),
-    devices: whole('devices', 1, 200, 12),
-    gateways: whole('gateways', 0, 50, 2),
-    subDevices: whole('sub-devices', 1, 100, 8),
-    callers: whole('callers', 1, 200, 16),
-    only: Array.isArray(values.only) ? values.only : [],
-    main: String(values.main ?? 'dist/main.js'),
+    kills: options.whole('kills', 1, 10_000, 20),
+    seed: options.whole('seed', 0, 4_294_967_295, Date.now() % 1_000_000),
+    devices: options.whole('devices', 1, 200, 12),
+    gateways: options.whole('gateways', 0, 50, 2),
+    subDevices: options.whole('sub-devices', 1, 100, 8),
+    callers: options.whole('callers', 1, 200, 16),
+    only: options.some('only', ['kills', ...scenarios.keys()]),
+    main: options.text('main') ?? 'dist/main.js',
   }
-  const unknown = chosen.only.filter(name => name !== 'kills' && !scenarios.has(name))
-  if (unknown.length > 0)
-    wrong.push(`--only ${unknown.join(', ')}: it is one of kills, ${[...scenarios.keys()].join(', ')}`)
-  if (!existsSync(chosen.main)) wrong.push(`${chosen.main} is not there; build it with npm run build`)
-  return wrong.length > 0 ? `${wrong.join('\n')}\nSee --help.` : chosen
+  if (!existsSync(chosen.main)) options.wrong.push(`${chosen.main} is not there; build it with npm run build`)
+  return options.wrong.length > 0 ? `${options.wrong.join('\n')}\nSee --help.` : chosen
 }

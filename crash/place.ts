@@ -85,6 +85,11 @@ export class Server {
     this.listening.catch(() => undefined)
   }
 
+  /** SIGSTOP or SIGCONT: it does nothing for a while, and knows nothing of it. */
+  pause(isPaused: boolean): void {
+    this.#child.kill(isPaused ? 'SIGSTOP' : 'SIGCONT')
+  }
+
   /** kill -9; resolves when the process is gone. */
   async kill(): Promise<void> {
     this.isEnding = true

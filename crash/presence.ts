@@ -3,6 +3,9 @@
 //
 // A login counts from the moment it is asked for, since the server may act before its answer is read; a logout from its answer. So what is called
 // *out* here is out beyond doubt, and what is called *here* is here beyond doubt; everything between is *unsure*, and nothing is demanded of it.
+//
+// Where there are several servers, one that is paused may find a login in its socket long after the device has given it up and come in elsewhere. That
+// login is the newer one to the servers. So for some time after a login without an answer a device is *haunted*: it may be taken over by its own ghost.
 
 /** A login or logout that was asked for, to be given back with its answer. */
 export interface Asked {
@@ -29,13 +32,23 @@ interface Stay {
 export class Presence {
   #moment = 0
   #lastLine = 0
-  readonly #stays = new Map<string, Stay>()
+  readonly #now: () => number
+  readonly #hauntMs: number
+  /** by connection, then by device */
+  readonly #stays = new Map<number, Map<string, Stay>>()
+  readonly #hauntedUntil = new Map<string, number>()
   readonly #lost = new Set<number>()
   /** the stay of each device whose login was asked for last, of those that were answered */
   readonly #newest = new Map<string, Stay>()
   readonly #here = new Map<string, { readonly line: number; readonly since: number }>()
   readonly #logins = new Map<string, number>()
   readonly #logouts = new Map<string, number>()
+
+  /** @param now ms  @param hauntMs for which a login without an answer may still be acted on after its connection is lost; 0 where one process serves all */
+  constructor(now: () => number = () => 0, hauntMs = 0) {
+    this.#now = now
+    this.#hauntMs = hauntMs
+  }
 
   /** The order of all that happens. */
   moment(): number {
@@ -52,6 +65,7 @@ export class Presence {
   loginAsked(assetId: string, line: number): Asked {
     const at = this.moment()
     this.#stay(assetId, line).open.add(at)
+    if (this.#lost.has(line)) this.#haunt(assetId)
     return { assetId, line, at }
   }
 
@@ -63,7 +77,7 @@ export class Presence {
     stay.inKnown = this.moment()
     this.#logins.set(assetId, this.logins(assetId) + 1)
     if (at >= (this.#newest.get(assetId)?.inAsked ?? 0)) this.#newest.set(assetId, stay)
-    const isHere = isSole && this.standing(assetId, line) === 'here'
+    const isHere = isSole && !this.isHaunted(assetId) && this.standing(assetId, line) === 'here'
     if (isHere && this.#here.get(assetId)?.line !== line) this.#here.set(assetId, { line, since: stay.inKnown })
   }
 
@@ -87,8 +101,18 @@ export class Presence {
 
   /** The connection is over, or may be from now on: nobody is here over it any more. */
   lost(line: number): void {
+    if (this.#lost.has(line)) return
     this.#lost.add(line)
+    for (const [assetId, { open }] of this.#stays.get(line) ?? []) if (open.size > 0) this.#haunt(assetId)
     for (const [assetId, here] of this.#here) if (here.line === line) this.#here.delete(assetId)
+  }
+
+  isLost(line: number): boolean {
+    return this.#lost.has(line)
+  }
+
+  isHaunted(assetId: string): boolean {
+    return this.#now() < (this.#hauntedUntil.get(assetId) ?? Number.NEGATIVE_INFINITY)
   }
 
   standing(assetId: string, line: number): Standing {
@@ -128,10 +152,18 @@ export class Presence {
     return this.#logouts.get(assetId) ?? 0
   }
 
+  /** A server may act on its login late, and so take it away from where it is then. */
+  #haunt(assetId: string): void {
+    if (this.#hauntMs === 0) return
+    this.#hauntedUntil.set(assetId, this.#now() + this.#hauntMs)
+    this.#here.delete(assetId)
+  }
+
   #stay(assetId: string, line: number): Stay {
-    const key = `${line} ${assetId}`
-    const stay = this.#stays.get(key) ?? { open: new Set(), inAsked: 0, inKnown: 0, leaving: 0, outAsked: 0 }
-    this.#stays.set(key, stay)
+    const of = this.#stays.get(line) ?? new Map<string, Stay>()
+    this.#stays.set(line, of)
+    const stay = of.get(assetId) ?? { open: new Set(), inAsked: 0, inKnown: 0, leaving: 0, outAsked: 0 }
+    of.set(assetId, stay)
     return stay
   }
 }

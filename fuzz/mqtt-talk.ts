@@ -75,6 +75,7 @@ export class Talk {
         readyAfterMs: 2_000,
         compression: speaker.gzip ? 'gzip' : 'none',
         activation: null,
+        mayPublish: () => true,
       },
       own,
       this.#now,

@@ -7,10 +7,11 @@ import { Agent, request } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { generate, type IConnectPacket, type IPublishPacket, type Packet, parser } from 'mqtt-packet'
+import { alone } from '../src/cluster/signal.ts'
 import { Codecs } from '../src/codec/codec.ts'
 import { Ids } from '../src/core/ids.ts'
 import type { QueueEvent } from '../src/core/queue.ts'
-import { Engine, type Log } from '../src/engine.ts'
+import { Engine } from '../src/engine.ts'
 import { parseFleetFile } from '../src/fleet/file.ts'
 import { Fleet } from '../src/fleet/fleet.ts'
 import { randomKey, Secrets } from '../src/fleet/secrets.ts'
@@ -18,6 +19,7 @@ import type { Notify } from '../src/http/action.ts'
 import { buildApp } from '../src/http/app.ts'
 import { encryption, signature } from '../src/http/signature.ts'
 import { TokenService } from '../src/http/tokens.ts'
+import type { Log } from '../src/log.ts'
 import { Metrics } from '../src/metrics.ts'
 import { MqttListener } from '../src/mqtt/listener.ts'
 import { openMemory } from '../src/store/memory.ts'
@@ -190,13 +192,28 @@ export class World {
     const defer = (run: () => void) => void setImmediate(run)
     const ids = new Ids(0, null)
     const limits = { queueCap: 50, retentionMs: 604_800_000 }
-    const engine = new Engine({ store, clock, ids, log, observer: metrics, defer, ...limits })
+    const engine = new Engine({
+      cluster: alone,
+      store,
+      clock,
+      ids,
+      log,
+      observer: metrics,
+      defer,
+      ...limits,
+    })
     await engine.start()
     const newToken = () => randomBytes(32).toString('base64url')
     const tokens = new TokenService({ tokens: store, fleet, newToken, clockWindowMs: 600_000 })
     const parts = { engine, store, fleet, tokens, clock, metrics, log, auth: 'signature' as const }
-    const notify: Notify = (gatewayId, notice, of) => listener.notify(gatewayId, notice, of)
-    const app = buildApp({ ...parts, notify, maxInputBytes: 65_536, openBeyondLoopback: false })
+    const notify: Notify = async (gatewayId, notice, of) => void listener.notify(gatewayId, notice, of)
+    const app = buildApp({
+      leaving: { isLeaving: false },
+      ...parts,
+      notify,
+      maxInputBytes: 65_536,
+      openBeyondLoopback: false,
+    })
     await app.listen({ host: '127.0.0.1', port: 0 })
     const count = (event: Parameters<Metrics['mqtt']>[0]) => metrics.mqtt(event)
     const saver = new Saver({ store, log, defer })

@@ -1,10 +1,11 @@
 // Callers: they send commands and wait or not, cancel one or all, get, search, repeat themselves and hang up. What they are told goes to the history.
 
 import { Kind, State } from '../src/core/command.ts'
-import { errors } from '../src/core/errors.ts'
+import { errors, type Refusal } from '../src/core/errors.ts'
+import { NODE_MARGIN_MS } from '../src/core/limits.ts'
 import type { NewCommand } from '../src/engine.ts'
 import type { Call, History } from './history.ts'
-import type { Incarnation, Moment } from './process.ts'
+import type { Incarnation, Moment } from './incarnation.ts'
 import type { Surroundings } from './units.ts'
 
 const THINK_MAX_MS = 1_500
@@ -22,9 +23,15 @@ const AT_MOMENTS: Readonly<Record<Moment, number>> = {
   'published unread': 0.5,
   held: 0.05,
   stop: 0.05,
+  deadline: 0.5,
 }
 const IN_TIME_MAX_MS = 10_000
 const SEARCH_ALL = Number.MAX_SAFE_INTEGER
+/** nodes that a call is made to, one after the other, where there are several and one sends it away */
+const ATTEMPTS = 2
+
+/** The store was lost while it wrote: it may have been done. */
+const isUnknown = (message: string): boolean => message.includes('not known whether')
 
 /** Numbers for the inputs of all callers, so that each can be told from all others. */
 export interface Tags {
@@ -41,22 +48,25 @@ export class Caller {
   /** ids that it was told, newest last, with their devices */
   readonly #known: { readonly deviceId: number; readonly id: string }[] = []
   #last: () => void = () => undefined
-  /** cancels that it has not been answered, by device */
-  readonly #cancelling = new Map<Call, number>()
+  /** cancels that it has not been answered, and by whom */
+  readonly #cancelling = new Map<Call, Incarnation>()
 
   constructor(around: Surroundings, history: History, deviceIds: readonly number[], tags: Tags) {
     this.#around = around
     this.#history = history
     this.#deviceIds = deviceIds
     this.#tags = tags
-    around.host.onDeath.push(() => this.#abandoned())
-    around.host.onMoment.push((moment, deviceId) => this.#atTheMoment(moment, deviceId))
+    around.site.onDeath.push(process => this.#abandoned(process))
+    around.site.onMoment.push((moment, deviceId) => this.#atTheMoment(moment, deviceId))
     this.#actLater()
   }
 
-  #abandoned(): void {
-    for (const deviceId of this.#cancelling.values()) this.#around.checks.lostCancel(deviceId)
-    this.#cancelling.clear()
+  #abandoned(by: Incarnation): void {
+    for (const [call, process] of this.#cancelling) {
+      if (process !== by) continue
+      this.#around.checks.lostCancel(call.deviceId)
+      this.#cancelling.delete(call)
+    }
   }
 
   #atTheMoment(moment: Moment, deviceId: number): void {
@@ -110,7 +120,7 @@ export class Caller {
 
   /** Something is called in the very millisecond in which an open command lapses, or the one before. */
   #inTime(): void {
-    const { world, ledger } = this.#around
+    const { world, ledger, site } = this.#around
     const { random } = world
     const deviceId = random.pick(this.#deviceIds)
     const open = [...ledger.inState(deviceId, State.created), ...ledger.inState(deviceId, State.sent)]
@@ -118,7 +128,7 @@ export class Caller {
     const { id, state } = random.pick(open)
     const due = ledger.dueAt(deviceId, id, state)
     if (due === null) return
-    const waitMs = due - world.processNow() - random.int(0, 1)
+    const waitMs = due - site.now - random.int(0, 1)
     if (waitMs < 0 || waitMs > IN_TIME_MAX_MS) return
     world.count('caller calls in the last moment')
     const act = random.pick([() => this.#cancel(deviceId, id), () => this.#search(deviceId), () => this.#do(deviceId)])
@@ -143,35 +153,47 @@ export class Caller {
 
   #drawTtl(): number {
     const { random } = this.#around.world
+    // With several nodes time is dear: each looks at the store every second.
+    if (this.#around.site.isMany) return random.pick([1, 2, 5, 10, 20, 60, random.int(1, 60)])
     return random.pick([1, 2, 5, 10, 60, 60, 600, random.int(1, 900)])
   }
 
-  /** Calls the process, if one listens; what a dead one would have answered is never heard. */
-  #call<A>(call: Call, run: (process: Incarnation) => Promise<A>, answered: (answer: A) => void): void {
-    const { host, world } = this.#around
-    const process = host.current
-    if (process === null || !process.alive || process.stopping) {
-      world.count('call nobody listens')
-      return
-    }
+  /** Begins a call to some process, if one listens. */
+  #begin(deviceId: number, what: string): { readonly call: Call; readonly process: Incarnation } | null {
+    const { site, world } = this.#around
+    const process = site.pick()
+    const call = this.#history.invoke(deviceId, what, process?.clock.now() ?? world.now)
+    if (process !== null) return { call, process }
+    world.count('call nobody listens')
+    return null
+  }
+
+  /** What a dead process would have answered is never heard. */
+  #call<A>(
+    { call, process }: { readonly call: Call; readonly process: Incarnation },
+    run: () => Promise<A>,
+    answered: (answer: A) => void,
+  ): void {
+    const { world } = this.#around
     world.note(call.deviceId, `call ${call.invokedAt}: ${call.what}`)
-    host.callBegins()
+    process.callBegins()
     const ended = (answer: A): void => {
       if (!process.alive) return
       world.note(call.deviceId, `call ${call.invokedAt} is answered`)
       answered(answer)
-      host.callEnds()
+      process.callEnds()
     }
-    run(process).then(ended, (error: unknown) => {
+    const failed = (error: unknown): void => {
       if (!process.alive) return
       process.unexpected(error, 'a call rejects')
       world.count('call failed by a store fault')
-      host.callEnds()
-    })
+      process.callEnds()
+    }
+    process.reach(() => run().then(ended, failed))
   }
 
-  #enqueue(deviceId: number, pendingTtlS: number, isLarge = false): void {
-    const { world, checks, host } = this.#around
+  #enqueue(deviceId: number, pendingTtlS: number, isLarge = false, attempts = ATTEMPTS): void {
+    const { world, checks, site } = this.#around
     const { random } = world
     this.#tags.next += 1
     const tag = this.#tags.next
@@ -188,36 +210,48 @@ export class Caller {
       inputJson: JSON.stringify({ tag, ...padding }),
     }
     const waits = pendingTtlS === 0 && random.chance(0.95)
-    const call = this.#history.invoke(deviceId, `enqueue ${pendingTtlS === 0 ? 'instant' : 'cached'}, tag ${tag}`)
+    const begun = this.#begin(deviceId, `enqueue ${pendingTtlS === 0 ? 'instant' : 'cached'}, tag ${tag}`)
+    if (begun === null) return
+    const { call, process } = begun
     world.count(`input enqueue ${pendingTtlS === 0 ? 'instant' : 'cached'}`)
     const hangsUp = random.chance(0.1)
     if (hangsUp) world.count('caller hangs up')
     this.#call(
-      call,
-      process => process.engine.enqueue(deviceId, command, waits),
+      begun,
+      () => process.engine.enqueue(deviceId, command, waits),
       answer => {
-        if (!answer.ok) return this.#refused(call, tag, answer.code)
+        if (!answer.ok) {
+          this.#refused(call, tag, answer)
+          const again = site.isMany && attempts > 1 && answer.code === errors.unavailable.code
+          if (again) this.#enqueue(deviceId, pendingTtlS, isLarge, attempts - 1)
+          return
+        }
         const { id, state } = answer.command
         world.note(deviceId, `tag ${tag} is accepted as ${id}, state ${state}`)
-        checks.accepted(call, answer.command, tag, answer.settlement !== null)
+        checks.accepted(call, answer.command, tag, answer.settlement === null ? null : process.number)
         this.#remember(deviceId, id)
         if (answer.settlement === null) return
-        const process = host.current
         // A caller that hangs up drops the promise; that it is kept all the same is looked at for everybody.
-        host.callBegins()
+        process.callBegins()
         void answer.settlement.then(settlement => {
-          if (process?.alive !== true) return
+          if (!process.alive) return
+          const isElsewhere = this.#around.ledger.log(deviceId).commands.get(id)?.settledBy !== process.number
           world.count(`settlement ${settlement.type} ${settlement.command.state}${hangsUp ? ' (hung up)' : ''}`)
+          if (settlement.type === 'settled' && isElsewhere) world.count('settlement by another node')
           checks.settled(id, settlement)
-          host.callEnds()
+          process.callEnds()
         })
       },
     )
   }
 
-  #refused(call: Call, tag: number, code: number): void {
+  #refused(call: Call, tag: number, { code, message }: Refusal): void {
     const { world, checks } = this.#around
     world.count(`call refused ${code}`)
+    if (isUnknown(message)) {
+      world.count('call answered: not known whether it was done')
+      return
+    }
     const { deleted } = this.#around.ledger.log(call.deviceId)
     if (code === errors.notFound.code && !deleted)
       this.#around.ledger.broken(1, call.deviceId, 'is not found, and was never deleted')
@@ -244,15 +278,18 @@ export class Caller {
 
   #cancel(deviceId: number, id: string | null): void {
     const { world, checks, ledger } = this.#around
-    const call = this.#history.invoke(deviceId, id === null ? 'cancel all' : `cancel ${id}`)
+    const begun = this.#begin(deviceId, id === null ? 'cancel all' : `cancel ${id}`)
+    if (begun === null) return
+    const { call, process } = begun
     world.count(`input cancel ${id === null ? 'all' : 'one'}`)
-    this.#cancelling.set(call, deviceId)
+    this.#cancelling.set(call, process)
     this.#call(
-      call,
-      process => process.engine.cancel(deviceId, id, 'application'),
+      begun,
+      () => process.engine.cancel(deviceId, id, 'application'),
       answer => {
         this.#cancelling.delete(call)
         if (!answer.ok) {
+          if (isUnknown(answer.message)) checks.lostCancel(deviceId)
           world.count(`cancel refused ${answer.code}`)
           if (answer.code === errors.commandNotFound.code && id !== null) this.#mustBeGone(deviceId, id)
           return
@@ -286,10 +323,12 @@ export class Caller {
     const known = this.#drawKnown()
     if (known === null) return
     const { deviceId, id } = known
-    const call = this.#history.invoke(deviceId, `get ${id}`)
+    const begun = this.#begin(deviceId, `get ${id}`)
+    if (begun === null) return
+    const { call, process } = begun
     this.#call(
-      call,
-      async process => {
+      begun,
+      async () => {
         const settled = await process.engine.settleDue(deviceId)
         return settled.ok ? { stored: await process.store.command(deviceId, id) } : settled
       },
@@ -297,19 +336,28 @@ export class Caller {
         if ('ok' in answer) return this.#around.world.count('read refused')
         if (answer.stored === null) return this.#mustBeGone(deviceId, id)
         const { state } = answer.stored.command
-        this.#history.read(call, id, state)
+        this.#history.read(call, id, state, this.#lapsesLaterMs(process, deviceId, id))
         this.#history.matches(call, [[id, state]])
       },
     )
   }
 
+  /** What was sent over a session that is not where it is asked for lapses there a little later: its node may be about to send it. */
+  #lapsesLaterMs(process: Incarnation, deviceId: number, id: string): number {
+    const { site, ledger } = this.#around
+    const { commands, sessions } = ledger.log(deviceId)
+    return site.isMany && !(process.holds(deviceId) && commands.get(id)?.sentSession === sessions) ? NODE_MARGIN_MS : 0
+  }
+
   #search(deviceId: number): void {
     const { world, ledger } = this.#around
     const states = world.random.pick([[1, 2, 3, 4, 5, 6, 7], [1], [1, 4], [2, 3, 5, 6, 7]] as const satisfies State[][])
-    const call = this.#history.invoke(deviceId, `search state in (${states.join(', ')})`)
+    const begun = this.#begin(deviceId, `search state in (${states.join(', ')})`)
+    if (begun === null) return
+    const { call, process } = begun
     this.#call(
-      call,
-      async process => {
+      begun,
+      async () => {
         const settled = await process.engine.settleDue(deviceId)
         if (!settled.ok) return settled
         const condition = { op: 'state', states, negated: false } as const
@@ -319,7 +367,8 @@ export class Caller {
         if ('ok' in answer) return world.count('read refused')
         const { rows, total } = answer.page
         if (rows.length !== total) ledger.broken(16, deviceId, `a search has ${rows.length} rows of ${total}`)
-        for (const { command } of rows) this.#history.read(call, command.id, command.state)
+        for (const { command } of rows)
+          this.#history.read(call, command.id, command.state, this.#lapsesLaterMs(process, deviceId, command.id))
         const told = rows.map(({ command }) => [command.id, command.state] as const)
         this.#history.matches(call, told, new Set(states))
       },

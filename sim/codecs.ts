@@ -2,7 +2,7 @@
 // is a module of the operator's in a process of its own.
 
 import type { MembersEndpoint } from '../src/mqtt/members.ts'
-import type { World } from './world.ts'
+import type { Runner, World } from './world.ts'
 
 type Codecs = MembersEndpoint['codecs']
 type Encoded = Awaited<ReturnType<Codecs['encode']>>
@@ -24,12 +24,14 @@ const SLOW_MAX_MS = 500
 export class SimCodecs implements Codecs {
   readonly #world: World
   readonly #process: { readonly alive: boolean }
+  readonly #runner: Runner
   /** calls are made in their order: when the last one is done */
   #lastAt = 0
 
-  constructor(world: World, process: { readonly alive: boolean }) {
+  constructor(world: World, process: { readonly alive: boolean }, runner: Runner) {
     this.#world = world
     this.#process = process
+    this.#runner = runner
   }
 
   encode(_productKey: string, message: object): Promise<Encoded> {
@@ -53,9 +55,10 @@ export class SimCodecs implements Codecs {
     this.#lastAt = Math.max(this.#lastAt, this.#world.now + ms)
     this.#world.count(`codec ${what}${fails ? ' fails' : ''}`)
     return new Promise(resolve => {
-      this.#world.at(this.#lastAt, 'process', () => {
+      const done = (): void => {
         if (this.#process.alive) resolve(fails ? { ok: false, reason: 'injected' } : run())
-      })
+      }
+      this.#world.at(this.#lastAt, 'process', done, this.#runner)
     })
   }
 }

@@ -23,9 +23,9 @@ import { commandPayload } from '../src/uplink/payload.ts'
 import { type DeviceKeys, methodOf, type Notice } from '../src/uplink/topics.ts'
 import { fromRaw } from './codecs.ts'
 import { isRaw } from './fleet.ts'
+import type { Incarnation } from './incarnation.ts'
 import { Line } from './line.ts'
 import { WatchedLink } from './link.ts'
-import type { Incarnation } from './process.ts'
 import type { End, Wire } from './wire.ts'
 
 const READY_AFTER_MS = 2_000
@@ -222,6 +222,7 @@ export class ServerConnection implements Carrier, End {
       readyAfterMs: READY_AFTER_MS,
       compression,
       activation: secret === null ? null : { deviceSecret: secret, assetId },
+      mayPublish: () => this.#process.engine.mayPublish(),
     }
     const now = this.#process.clock.now()
     const machine = new Session(terms, { deviceId: id, keys: terms.keys, services, raw: codec }, now)
@@ -266,11 +267,12 @@ export class ServerConnection implements Carrier, End {
             this.#process.ledger.broken(34, deviceId, `is logged in by gateway ${this.deviceId}, and not behind it`)
           world.note(
             deviceId,
-            `session ${said.session} connected${deviceId === this.deviceId ? '' : ' over its gateway'}`,
+            `session ${said.session} connected${deviceId === this.deviceId ? '' : ' over its gateway'}, process ${this.#process.number}`,
           )
         })
         return answer
       },
+      mayPublish: () => engine.mayPublish(),
       disconnect: (deviceId, session, reason) => {
         world.count('input disconnected')
         this.line.ends(deviceId, session)

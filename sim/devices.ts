@@ -154,9 +154,9 @@ export class SimDevice implements Owner, Home {
   }
 
   #connect(manner: Manner): Client | null {
-    const { world, host } = this.#around
+    const { world, site } = this.#around
     const wire = new Wire(world)
-    if (!host.accept(wire, this.kin.id)) return null
+    if (!site.accept(wire, this.kin.id)) return null
     world.count(this.gateway === null ? 'device connects' : 'gateway connects')
     const client = new Client(this, wire, manner)
     this.#clients.push(client)
@@ -191,8 +191,8 @@ export class SimDevice implements Owner, Home {
       return
     }
     const [, productKey = '', deviceKey = ''] = /^\/sys\/([^/]*)\/([^/]*)\//.exec(packet.topic) ?? []
-    const { host, units, ledger } = this.#around
-    const unit = units.get(host.kin({ productKey, deviceKey })?.id ?? 0)
+    const { site, units, ledger } = this.#around
+    const unit = units.get(site.kin({ productKey, deviceKey })?.id ?? 0)
     if (unit === undefined || (unit !== this.#unit && this.gateway === null))
       ledger.broken(26, this.kin.id, `a command comes on ${packet.topic}, which is of somebody else`)
     else unit.got(client, packet, payload)

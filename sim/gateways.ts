@@ -28,7 +28,7 @@ export class Gateway {
   constructor(around: Surroundings, home: Home) {
     this.#around = around
     this.#home = home
-    around.host.onMoment.push((moment, deviceId) => {
+    around.site.onMoment.push((moment, deviceId) => {
       if (moment === 'held') this.#holds(deviceId)
     })
   }
@@ -119,8 +119,8 @@ export class Gateway {
 
   /** Without faults: everybody who is wired to it is logged in, and stays so. */
   behave(client: Client): void {
-    const { host, units, ledger } = this.#around
-    for (const unit of units.values()) if (host.topology.get(unit.kin.id) === this.#home.kin.id) unit.home = this.#home
+    const { site, units, ledger } = this.#around
+    for (const unit of units.values()) if (site.topology.get(unit.kin.id) === this.#home.kin.id) unit.home = this.#home
     const isBarred = ({ kin }: Unit): boolean => ledger.log(kin.id).disabled || ledger.log(kin.id).deleted
     if (client.asked.size > 0) return
     for (const unit of this.#units)

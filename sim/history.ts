@@ -68,13 +68,14 @@ export class History {
     return story
   }
 
-  invoke(deviceId: number, what: string): Call {
+  /** now: the clock of the process that is called */
+  invoke(deviceId: number, what: string, now: number): Call {
     this.#world.count(`call ${what.split(' ')[0]}`)
     return {
       deviceId,
       what,
       invokedAt: this.#tick(),
-      now: this.#world.processNow(),
+      now,
       logFrom: this.#ledger.log(deviceId).length,
     }
   }
@@ -99,11 +100,11 @@ export class History {
     if (isFinal(state)) story.final ??= { state, at: this.#clock }
   }
 
-  /** A read shows a command: what was due when it was asked for has been settled. */
-  read(call: Call, id: string, state: State): void {
+  /** A read shows a command: what was due when it was asked for has been settled; what is sent, so much later. */
+  read(call: Call, id: string, state: State, sentLaterMs: number): void {
     this.saw(call, id, state)
     const due = this.#ledger.dueAt(call.deviceId, id, state)
-    if (due !== null && call.now >= due)
+    if (due !== null && call.now >= due + (state === State.sent ? sentLaterMs : 0))
       this.#ledger.broken(
         12,
         call.deviceId,

@@ -39,6 +39,10 @@ export const invariants = {
   36: 'a deleted device has nothing open, and changes no more',
   37: 'a device is active only once it has shown a secret of its own',
   38: 'what waits for room on a connection leaves in the order in which it came',
+  39: 'nothing is published by a node whose lease is over',
+  40: 'no two nodes have one number at once, and what a life decided whose number is another’s is not written',
+  41: 'what one node has left to another is found within one sweep, whatever becomes of the signals',
+  42: 'the clocks of nodes are no further from the store’s than half the longest look at it',
 } as const
 
 export type Invariant = keyof typeof invariants

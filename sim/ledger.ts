@@ -2,7 +2,7 @@
 // in other words than core/queue.ts has it. Everything else is compared with this.
 
 import { idMs, State, stateName } from '../src/core/command.ts'
-import { ID_AHEAD_MAX_MS } from '../src/core/limits.ts'
+import { ID_AHEAD_MAX_MS, NODE_ROUND_TRIP_MAX_MS } from '../src/core/limits.ts'
 import type { QueueEvent } from '../src/core/queue.ts'
 import type { Batch, DeviceChange } from '../src/store/store.ts'
 import type { Invariant } from './invariants.ts'
@@ -18,6 +18,8 @@ export interface Entry {
   readonly timeoutS: number
   readonly createdAt: number
   readonly expireAt: number
+  /** it was accepted by a process that did not know how long its machine had slept: it may be over as it is accepted */
+  readonly isLate: boolean
   deadlineAt: number | null
   /** the latest deadline that it ever had */
   sentUntil: number | null
@@ -36,8 +38,9 @@ export interface Entry {
   events: number
   /** the process, the moment of the world and the commit in which it was last sent */
   sentIn: { readonly process: number; readonly worldNow: number; readonly commit: number } | null
-  /** the commit that settled it */
+  /** the commit that settled it, and the process that did */
   settledIn: number
+  settledBy: number
 }
 
 export interface Log {
@@ -63,6 +66,12 @@ export interface Log {
   lastOfflineAt: number | null
   /** the process in which its newest session began */
   sessionIn: number
+  /** the same; 0 once the device was disabled or deleted since, which ends its session */
+  heldBy: number
+  /** it began by a clock that went by the store's: others can tell how new it is */
+  isDated: boolean
+  /** the node of that session, as it is on record */
+  sessionNode: number | null
 }
 
 /** A command may go from one state to another for these reasons, and no others. */
@@ -73,10 +82,10 @@ const table: Readonly<Record<string, { readonly reasons: RegExp; readonly only?:
   'created expired': { reasons: /^pendingTtl$/, only: 'cached' },
   'created sent': { reasons: /^sent$/ },
   'created failed': { reasons: /^(offline|timeout)$/, only: 'instant' },
-  'sent created': { reasons: /^unsent: (sessionGone|late)$/, only: 'cached' },
+  'sent created': { reasons: /^unsent: (sessionGone|late|fenced)$/, only: 'cached' },
   'sent succeeded': { reasons: /^reply$/ },
   'sent failed': { reasons: /^(reply|unsent: (tooLarge|codec|unsupported)|device deleted)$/ },
-  'sent failed instant': { reasons: /^unsent: (sessionGone|late)$/, only: 'instant' },
+  'sent failed instant': { reasons: /^unsent: (sessionGone|late|fenced)$/, only: 'instant' },
   'sent timedOut': { reasons: /^timeout$/ },
 }
 
@@ -87,13 +96,33 @@ const isFinal = (state: State): boolean => state !== State.created && state !== 
 export interface Circumstances {
   /** the device was away, or disabled, at some moment since the batch was begun */
   wasAway(deviceId: number): boolean
+  /** the same, as the process could know */
+  seemedAway(deviceId: number): boolean
+  /** its newest session is on another node, which was known to be gone */
+  mustSeemAway(deviceId: number): boolean
   /** the process's clock when it was told to stop; null: it was not */
   readonly stoppedAt: number | null
   /** number of the process */
   readonly process: number
-  /** when the store last failed on purpose, on the world's own time */
+  /** when the store last failed on purpose, or calls went ahead of timers that were due, on the world's own time */
   readonly faultAt: number
+  readonly node: number
+  /** the device's newest session is at this process */
+  isHere(deviceId: number): boolean
+  /** ms for which what was sent over a session that is not here is left to whoever has it */
+  readonly slackMs: number
+  /** ms by which the process's clock is ahead of the store's; null where it goes by none */
+  readonly aheadMs: number | null
+  /** the same; null where that need not be small */
+  readonly apartMs: number | null
 }
+
+/** ms by which a clock may be further from the store's than a look at it explains: what its pace loses between two, and what is rounded */
+const APART_SLACK_MS = 15
+
+/** A clock is further from the store's than any look at it that counts explains. */
+export const isFarOff = (aheadMs: number | null): boolean =>
+  aheadMs !== null && Math.abs(aheadMs) > NODE_ROUND_TRIP_MAX_MS / 2 + APART_SLACK_MS
 
 export class Ledger {
   readonly #world: World
@@ -101,8 +130,10 @@ export class Ledger {
   readonly byTag = new Map<number, Entry>()
   /** what settled before this instant may have been purged; a clock that is set back later brings it not back */
   purgedBefore = 0
-  /** of the last batch */
-  #lastAt = 0
+  /** of the last batch of each process */
+  readonly #lastAt = new Map<number, number>()
+  /** the latest of all */
+  #latestAt = 0
   /** batches so far */
   #commits = 0
   /** by node: each counts for itself */
@@ -126,6 +157,9 @@ export class Ledger {
         lastOnlineAt: null,
         lastOfflineAt: null,
         sessionIn: 0,
+        heldBy: 0,
+        isDated: true,
+        sessionNode: null,
       })
   }
 
@@ -148,12 +182,17 @@ export class Ledger {
     return [...this.log(deviceId).commands.values()].filter(entry => entry.state === state)
   }
 
-  /** When a command that is in this state lapses; null where it does not, or where it is unknown when it was sent. */
+  /** When a command that is in this state lapses; null where it does not, or where that is unknown. */
   dueAt(deviceId: number, id: string, state: State): number | null {
     const entry = this.log(deviceId).commands.get(id)
     if (entry === undefined) return null
     if (state === State.sent) return entry.sentUntil
-    return state === State.created ? entry.expireAt : null
+    return state === State.created && !entry.isLate ? entry.expireAt : null
+  }
+
+  /** A process starts: its clock goes on from the last commit of any. */
+  started(process: number): void {
+    this.#lastAt.set(process, this.#latestAt)
   }
 
   /** A purge begins: of what settled before `before`, at `now`. */
@@ -175,14 +214,21 @@ export class Ledger {
   committed(batch: Batch, stale: readonly number[], circumstances: Circumstances): void {
     const written = batch.changes.filter(change => !stale.includes(change.queue.deviceId))
     this.#commits += 1
-    this.#checkGrowth(batch, written)
+    this.#checkGrowth(batch, written, circumstances)
     for (const change of written) this.#apply(change, batch.now, circumstances)
   }
 
-  /** Over all devices, and from one process to the next. */
-  #checkGrowth({ now, node }: Batch, changes: readonly DeviceChange[]): void {
-    if (now < this.#lastAt) this.broken(25, null, `a batch is of ${now}, the one before it of ${this.#lastAt}`)
-    this.#lastAt = now
+  /**
+   * Over all devices, and from one process to the next. Of several at once each has its own clock, which goes by the store's: how far they may be apart
+   * follows from how far each may be from that one.
+   */
+  #checkGrowth({ now, node }: Batch, changes: readonly DeviceChange[], { process, apartMs }: Circumstances): void {
+    const lastAt = this.#lastAt.get(process) ?? 0
+    if (now < lastAt) this.broken(25, null, `a batch is of ${now}, the one before it of ${lastAt}`)
+    this.#lastAt.set(process, now)
+    this.#latestAt = Math.max(this.#latestAt, now)
+    if (isFarOff(apartMs))
+      this.broken(42, null, `the clock of process ${process} is ${Math.round(Number(apartMs))} ms ahead of the store's`)
     const ids = changes.flatMap(({ inserts }) => inserts.map(({ command }) => command.id)).sort()
     const [first] = ids
     const largest = this.#largestIds.get(node) ?? ''
@@ -194,12 +240,16 @@ export class Ledger {
   #apply(change: DeviceChange, now: number, circumstances: Circumstances): void {
     const log = this.log(change.queue.deviceId)
     if (log.deleted) this.broken(36, log.deviceId, 'what was deleted changes')
+    const before = log.sessions
     for (const event of change.events) {
       if (event.seq !== log.length + 1) this.broken(13, log.deviceId, `event ${event.seq} follows event ${log.length}`)
       log.length = event.seq
       if (event.at !== now) this.broken(13, log.deviceId, `event ${event.seq} is of ${event.at}, its batch of ${now}`)
       this.#world.count(`event ${describe(event)}`)
-      this.#world.note(log.deviceId, `durable ${event.seq}: ${event.commandId ?? '-'} ${describe(event)}`)
+      this.#world.note(
+        log.deviceId,
+        `durable ${event.seq}: ${event.commandId ?? '-'} ${describe(event)}, process ${circumstances.process}`,
+      )
       if (event.reason === 'connected') log.sessions += 1
       if (event.reason === 'disconnected' && !circumstances.wasAway(log.deviceId))
         this.broken(7, log.deviceId, 'a device that is connected is said to be disconnected')
@@ -207,9 +257,28 @@ export class Ledger {
     }
     this.#compareRows(log, change)
     this.#compareDevice(log, change)
-    const { sessionNo, lastOnlineAt, lastOfflineAt } = change.queue
-    if (sessionNo > log.sessions) log.sessionIn = circumstances.process
-    Object.assign(log, { sessions: sessionNo, lastOnlineAt, lastOfflineAt })
+    this.#checkSession(log, before, change, circumstances)
+    const { sessionNo, sessionNode, lastOnlineAt, lastOfflineAt } = change.queue
+    if (sessionNo > before || sessionNode !== log.sessionNode)
+      this.#world.note(log.deviceId, `session ${sessionNo} is on record, on node ${sessionNode}`)
+    const { process, apartMs } = circumstances
+    if (sessionNo > before) Object.assign(log, { sessionIn: process, heldBy: process, isDated: apartMs !== null })
+    if (log.disabled || log.deleted) log.heldBy = 0
+    Object.assign(log, { sessions: sessionNo, sessionNode, lastOnlineAt, lastOfflineAt })
+  }
+
+  /** The session on record begins on the node that lets the device in, and ends with its connection, or with the device. */
+  #checkSession(log: Log, before: number, { queue, events }: DeviceChange, { wasAway, node }: Circumstances): void {
+    const { deviceId, sessionNode } = log
+    if (queue.sessionNo > before && queue.sessionNode !== node && queue.sessionNode !== null)
+      this.broken(7, deviceId, `a session begins on node ${node}, on record on ${queue.sessionNode}`)
+    const isBarred = queue.disabled || queue.deleted || events.some(({ reason }) => reason === 'disabled')
+    if (sessionNode !== null && queue.sessionNode === null && !isBarred && !wasAway(deviceId))
+      this.broken(7, deviceId, 'its session ends on record, and its connection has not')
+    const waits = this.inState(deviceId, State.created).find(({ instant }) => instant)
+    // Whoever begins a session, or finds one on record, may be sent to; without one nobody is here.
+    if (queue.sessionNode === null && waits !== undefined && !queue.deleted && sessionNode !== null)
+      this.broken(24, deviceId, `${waits.id} waits, and the session of its device has ended`)
   }
 
   /** What is on record of the device itself. */
@@ -244,7 +313,7 @@ export class Ledger {
       if (known.state !== event.to || !isFinal(known.state)) this.broken(7, log.deviceId, `late reply to an open ${id}`)
       return
     }
-    const entry = known ?? this.#accept(log, event, id, change)
+    const entry = known ?? this.#accept(log, event, id, change, isFarOff(circumstances.aheadMs))
     if (entry !== null && known === undefined) entry.events = 1
     if (entry === null || event.to === null) return
     const from = event.from === null ? 'new' : stateName[event.from]
@@ -254,11 +323,14 @@ export class Ledger {
     }
     this.#checkMove(log, entry, event, from)
     this.#checkActive(log, entry, event, change)
+    const waitsForNobody = event.reason === 'accepted' && entry.instant && change.queue.sessionNode === log.sessionNode
+    if (waitsForNobody && circumstances.mustSeemAway(log.deviceId))
+      this.broken(24, log.deviceId, `${id} waits for a device whose node is gone`)
     this.#checkTime(log, entry, event, circumstances)
     this.#move(log, entry, event, circumstances)
   }
 
-  #accept(log: Log, event: QueueEvent, id: string, change: DeviceChange): Entry | null {
+  #accept(log: Log, event: QueueEvent, id: string, change: DeviceChange, isLate: boolean): Entry | null {
     const inserted = change.inserts.find(({ command }) => command.id === id)
     if (event.from !== null || inserted === undefined) {
       this.broken(13, log.deviceId, `an event of ${id}, which was never accepted`)
@@ -275,6 +347,7 @@ export class Ledger {
       id,
       tag: Number(tag),
       instant: pendingTtlS === 0,
+      isLate,
       timeoutS,
       createdAt,
       expireAt: createdAt + (pendingTtlS === 0 ? timeoutS : pendingTtlS) * 1_000,
@@ -291,6 +364,7 @@ export class Ledger {
       events: 0,
       sentIn: null,
       settledIn: 0,
+      settledBy: 0,
     }
     if (this.byTag.has(entry.tag)) this.broken(17, log.deviceId, `the call with tag ${entry.tag} is on record twice`)
     this.byTag.set(entry.tag, entry)
@@ -347,7 +421,9 @@ export class Ledger {
     }
     if (to === State.sent && at >= entry.expireAt) wrong(`is sent after ${entry.expireAt}`)
     if (to === State.cancelled && at >= entry.expireAt) wrong(`is cancelled after ${entry.expireAt}`)
-    if (reason === 'reply' && at >= Number(entry.deadlineAt)) wrong(`is settled by a reply after ${entry.deadlineAt}`)
+    const isHere = entry.sentSession === log.sessions && circumstances.isHere(log.deviceId)
+    const until = Number(entry.deadlineAt) + (isHere ? 0 : circumstances.slackMs)
+    if (reason === 'reply' && at >= until) wrong(`is settled by a reply after ${entry.deadlineAt}`)
     const { stoppedAt, process, faultAt } = circumstances
     // A process that lives on, with a store that works, knows what it did not hand over.
     const isKnown = entry.sentIn?.process === process && faultAt < entry.sentIn.worldNow
@@ -355,7 +431,7 @@ export class Ledger {
     if (isUnsent && isKnown) this.broken(7, log.deviceId, `${entry.id} times out, and its bytes never left`)
     if (to === State.sent && stoppedAt !== null && at > stoppedAt)
       this.broken(23, log.deviceId, `${entry.id} is sent at ${at}, the stop was at ${stoppedAt}`)
-    if (reason === 'offline' && !circumstances.wasAway(log.deviceId))
+    if (reason === 'offline' && !circumstances.seemedAway(log.deviceId))
       this.broken(7, log.deviceId, `${entry.id} fails as offline on a device that is connected`)
     const codes = log.answers.get(entry.id) ?? []
     if (reason === 'reply' && to === State.failed && codes.length > 0 && codes.every(isSuccess))
@@ -370,6 +446,7 @@ export class Ledger {
     entry.history.push({ from: event.seq, state: event.to })
     entry.settledAt = isFinal(event.to) ? event.at : null
     entry.settledIn = isFinal(event.to) ? this.#commits : 0
+    entry.settledBy = isFinal(event.to) ? process : 0
     if (event.to === State.sent) {
       entry.deadlineAt = entry.instant ? entry.expireAt : event.at + entry.timeoutS * 1_000
       entry.sentUntil = entry.deadlineAt

@@ -19,6 +19,12 @@ export interface Beside {
   readonly world: World
   readonly ledger: Ledger
   readonly checks: Checks
+  /** of the process */
+  readonly number: number
+  /** by the store, its node's lease is good */
+  readonly hasLease: boolean
+  /** ms by which its clock is ahead of the store's; null where it goes by none */
+  readonly aheadMs: number | null
   /** null: there is no such device */
   kin(of: DeviceKeys | number): Kin | null
 }
@@ -256,7 +262,7 @@ export class Line {
     this.#held.delete(commandId)
     parcel.where = 'written'
     if (lane !== undefined) lane.sentAfter = this.#received
-    checks.publishing(this, deviceId, parcel.downlink, now)
+    checks.publishing(this, this.#beside, deviceId, parcel.downlink, now)
   }
 
   #commandOf({ payload, topic }: IPublishPacket, keys: DeviceKeys): string {
@@ -396,8 +402,14 @@ export class Line {
     this.#suspectFor = deviceId
   }
 
-  /** Nothing is under way in the process: everything that follows from what came has been done. Adds who may be sent to. */
-  atRest(now: number, ready: Set<number>): void {
+  /** Devices that may be sent to, as far as is known from here. */
+  readyNow(): number[] {
+    if (this.#isOver || this.#terms === null) return []
+    return [...this.#lanes.keys()].filter(deviceId => this.#presence(deviceId, true).ready)
+  }
+
+  /** Nothing is under way in the process: everything that follows from what came has been done. Adds who may be sent to. lateMs: by which its timers may be late. */
+  atRest(now: number, ready: Set<number>, lateMs: number): void {
     if (this.#isClosed) this.#noSessions()
     if (this.#isOver || this.#terms === null) return
     if (!this.#lanes.has(this.#own)) this.#broken(28, this.#own, 'is gone, and its connection is not')
@@ -408,7 +420,7 @@ export class Line {
     if (commandId !== undefined && isEmpty && !this.#suspect)
       this.#broken(8, this.#parcels.get(commandId)?.deviceId ?? null, `${commandId} is held, and there is room`)
     for (const [deviceId, lane] of this.#lanes) {
-      if (!lane.listens && now >= this.#readyAt(lane))
+      if (!lane.listens && now >= this.#readyAt(lane) + lateMs)
         this.#broken(30, deviceId, `should be ready since ${this.#readyAt(lane)}, it is ${now}`)
       if (!this.#presence(deviceId, true).ready) continue
       ready.add(deviceId)

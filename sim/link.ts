@@ -5,8 +5,8 @@ import type { Downlink } from '../src/core/command.ts'
 import type { Unsent } from '../src/core/queue.ts'
 import type { Link } from '../src/engine.ts'
 import type { Session } from '../src/mqtt/session.ts'
+import type { Incarnation, Moment } from './incarnation.ts'
 import type { Line } from './line.ts'
-import type { Incarnation, Moment } from './process.ts'
 
 export class WatchedLink implements Link {
   readonly #process: Incarnation

@@ -2,17 +2,20 @@
 
 import { parseArgs } from 'node:util'
 import { type RunOptions, type RunResult, runSeed } from './run.ts'
+import { LONG_RUN_SEEDS, unseen } from './seen.ts'
 
-const HELP = `npm run sim -- [--seed N] [--steps M] [--store memory|sqlite] [--trace]
-npm run sim -- --seeds K [--from N] [--steps M] [--store memory|sqlite]
+const HELP = `npm run sim -- [--seed N] [--steps M] [--store memory|sqlite] [--nodes K] [--trace]
+npm run sim -- --seeds K [--from N] [--steps M] [--store memory|sqlite] [--nodes K]
 
 Runs the real core, engine, store and MQTT session in a world of simulated time, network, devices and callers, in which things fail, and checks every
 promise of docs/states.md as it goes. Each seed is run twice and must give the same run. Exit 1 where a promise is broken; the seed repeats it.
 
   --seed N    one world (default: 1)
-  --seeds K   K worlds, from --from on (default 1)
-  --steps M   steps with faults (default 1000); the quiet part after them takes as many as it needs
+  --seeds K   K worlds, from --from on (default 1); from 200 on it fails too where a kind of fault has never struck
+  --steps M   steps with faults (default 1000 for each node); the quiet part after them takes as many as it needs
   --store     memory (default) or sqlite
+  --nodes K   processes that share the store, each on a machine of its own (default 1; more only in memory): they are killed, paused, put to sleep, cut
+              off from the store and from each other, and what they tell each other is lost, late, or told twice
   --trace     print the whole record of a single seed
   --once      run each seed only once
 `
@@ -25,8 +28,9 @@ async function main(): Promise<number> {
       seed: { type: 'string', default: '1' },
       seeds: { type: 'string' },
       from: { type: 'string', default: '1' },
-      steps: { type: 'string', default: '1000' },
+      steps: { type: 'string' },
       store: { type: 'string', default: 'memory' },
+      nodes: { type: 'string', default: '1' },
       trace: { type: 'boolean', default: false },
       once: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -36,7 +40,10 @@ async function main(): Promise<number> {
     print(HELP)
     return 0
   }
-  const options = { steps: whole('--steps', values.steps), store: storeOf(values.store), twice: !values.once }
+  const store = storeOf(values.store)
+  const nodes = nodesOf(values.nodes, store)
+  const steps = values.steps === undefined ? STEPS_PER_NODE * nodes : whole('--steps', values.steps)
+  const options = { steps, store, nodes, twice: !values.once }
   if (values.seeds === undefined) return one({ seed: whole('--seed', values.seed), ...options }, values.trace)
   return many(whole('--from', values.from), whole('--seeds', values.seeds), options)
 }
@@ -45,6 +52,17 @@ function whole(name: string, text: string): number {
   const value = Number(text)
   if (!/^\d+$/.test(text) || !Number.isSafeInteger(value)) throw new Error(`${name} ${text}: use a whole number`)
   return value
+}
+
+const STEPS_PER_NODE = 1_000
+const NODES_MAX = 16
+
+function nodesOf(text: string, store: RunOptions['store']): number {
+  const nodes = whole('--nodes', text)
+  if (nodes < 1 || nodes > NODES_MAX) throw new Error(`--nodes ${text}: use 1 to ${NODES_MAX}`)
+  if (nodes > 1 && store !== 'memory')
+    throw new Error(`--nodes ${text}: one process has the ${store} store; leave --store out`)
+  return nodes
 }
 
 function storeOf(text: string): RunOptions['store'] {
@@ -64,7 +82,9 @@ async function one(options: RunOptions, withTrace: boolean): Promise<number> {
 }
 
 async function many(from: number, count: number, options: Omit<RunOptions, 'seed'>): Promise<number> {
-  print(`seeds ${from} to ${from + count - 1}, ${options.steps} steps with faults each, store ${options.store}`)
+  print(
+    `seeds ${from} to ${from + count - 1}, ${options.steps} steps with faults each, store ${options.store}, nodes ${options.nodes}`,
+  )
   const startedAt = performance.now()
   const totals = new Map<string, number>()
   let steps = 0
@@ -82,6 +102,9 @@ async function many(from: number, count: number, options: Omit<RunOptions, 'seed
   }
   printCoverage(totals)
   printSpeed(steps, startedAt)
+  const missed = count >= LONG_RUN_SEEDS ? unseen(totals, options.nodes ?? 1) : []
+  for (const what of missed) print(`FAILED: in so long a run there should have been: ${what}`)
+  if (missed.length > 0) return 1
   print(`${count} passed, 0 failed`)
   return 0
 }
@@ -108,7 +131,9 @@ async function printFailure(options: RunOptions, found: RunResult): Promise<void
   for (const line of lines) print(`  ${line}`)
   print(`FAILED: invariant ${failure.invariant}, ${failure.name}`)
   print(`  ${failure.detail}`)
-  print(`repeat: npm run sim -- --seed ${options.seed} --steps ${steps} --store ${options.store}`)
+  print(
+    `repeat: npm run sim -- --seed ${options.seed} --steps ${steps} --store ${options.store} --nodes ${options.nodes}`,
+  )
 }
 
 /** The fewest steps with faults that still fail in the same way, found by halving: not the fewest there are, but few. */

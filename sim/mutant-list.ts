@@ -2,7 +2,8 @@
 // Data only. That each still fits the source is test/mutants.test.ts; how they are tried is mutants.ts.
 
 import type { Mutant } from './mutant.ts'
-import { batch, engine, memory, memoryNodes, sqlite, sqliteStatements } from './mutants-around.ts'
+import { batch, engine, memory, memoryNodes, sqlite, sqliteStatements, upkeep, waiters } from './mutants-around.ts'
+import { ofNodes } from './mutants-of-nodes.ts'
 import { ids, rules } from './mutants-of-rules.ts'
 import { gateway, members, session, window } from './mutants-of-sessions.ts'
 
@@ -10,6 +11,8 @@ export const mutants: readonly Mutant[] = [
   ...rules,
   ...ids,
   ...engine,
+  ...upkeep,
+  ...waiters,
   ...batch,
   ...memory,
   ...memoryNodes,
@@ -19,4 +22,5 @@ export const mutants: readonly Mutant[] = [
   ...window,
   ...members,
   ...gateway,
+  ...ofNodes,
 ]

@@ -6,8 +6,10 @@ import { runSeed } from './run.ts'
 export interface Task {
   readonly from: number
   readonly seeds: number
+  /** with faults, for each node */
   readonly steps: number
   readonly store: 'memory' | 'sqlite'
+  readonly nodes: number
   /** ms after which no further world is begun */
   readonly boundMs: number
 }
@@ -25,12 +27,12 @@ export interface Outcome {
   readonly found: Found | null
 }
 
-async function run({ from, seeds, steps, store, boundMs }: Task): Promise<Outcome> {
+async function run({ from, seeds, steps, store, nodes, boundMs }: Task): Promise<Outcome> {
   const startedAt = performance.now()
   let done = 0
   while (done < seeds && performance.now() - startedAt < boundMs) {
     const seed = from + done
-    const { failure } = await runSeed({ seed, steps, store, twice: false })
+    const { failure } = await runSeed({ seed, steps: steps * nodes, store, nodes, twice: false })
     if (failure !== undefined) {
       const { invariant, name, detail } = failure
       return { seeds: done, found: { seed, invariant, name, detail } }

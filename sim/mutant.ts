@@ -11,15 +11,18 @@ export interface Mutant {
   readonly breaks: string
   /** the store that it is tried on; the memory one where it makes no difference */
   readonly store: 'memory' | 'sqlite'
+  /** nodes that share it: one, unless the fault is in what several have between them */
+  readonly nodes: number
 }
 
 /** Faults of one file, in the order of the file. */
 export function of(
   file: string,
-  faults: readonly Omit<Mutant, 'file' | 'store'>[],
+  faults: readonly Omit<Mutant, 'file' | 'store' | 'nodes'>[],
   store: Mutant['store'] = 'memory',
+  nodes = 1,
 ): Mutant[] {
-  return faults.map(fault => ({ ...fault, file, store }))
+  return faults.map(fault => ({ ...fault, file, store, nodes }))
 }
 
 /** The source with the fault in it. Throws where the fault does not fit the source any more, and says what to do. */

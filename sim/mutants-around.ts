@@ -1,20 +1,8 @@
-// Faults around the core: the engine and the stores. Data only.
+// Faults around the core: the engine with its upkeep and its waiters, and the stores. Data only.
 
 import { of } from './mutant.ts'
 
 export const engine = of('src/engine.ts', [
-  {
-    name: 'start-forgets-what-is-due',
-    find: 'if (next !== null) this.#arm(next)\n',
-    replace: '',
-    breaks: 'after a restart nothing expires and nothing times out',
-  },
-  {
-    name: 'stop-forgets-the-callers',
-    find: "for (const { command, resolve } of this.#waiters.values()) resolve({ type: 'stopping', command })",
-    replace: '',
-    breaks: 'callers who wait when the server stops get no answer',
-  },
   {
     name: 'stop-forgets-callers-in-flight',
     find: "if (this.#stopping) return { ok: true, command, settlement: Promise.resolve({ type: 'stopping', command }) }\n",
@@ -38,7 +26,7 @@ export const engine = of('src/engine.ts', [
     name: 'callers-told-before-commit',
     find: 'plan = await this.#plan(entries)\n',
     replace:
-      "plan = await this.#plan(entries)\n      for (const { effects } of plan.works) for (const effect of effects) if (effect.type === 'settled') this.#settled(effect.command, null)\n",
+      "plan = await this.#plan(entries)\n      for (const { effects } of plan.works) for (const effect of effects) if (effect.type === 'settled') this.#waiters.written(effect.command, null)\n",
     breaks: 'a caller is told of a success that a crash takes back',
   },
   {
@@ -86,12 +74,6 @@ export const engine = of('src/engine.ts', [
     breaks: 'a second command goes into a connection that was just found dead',
   },
   {
-    name: 'waiter-registered-too-late',
-    find: 'resolve => this.#waiters.set(command.id, { command, resolve }))',
-    replace: 'resolve => queueMicrotask(() => this.#waiters.set(command.id, { command, resolve })))',
-    breaks: 'the caller of an instant command that settles at once hangs',
-  },
-  {
     name: 'old-connection-left-open',
     find: 'before?.link.takenOver()',
     replace: '',
@@ -128,28 +110,19 @@ export const engine = of('src/engine.ts', [
     breaks: 'a command that never left is taken for sent by what was decided meanwhile',
   },
   {
-    name: 'waiter-dropped-on-cancel',
-    find: "waiter?.resolve({ type: 'settled', command, outcome })",
-    replace: "if (command.state !== State.cancelled) waiter?.resolve({ type: 'settled', command, outcome })",
-    breaks: 'who waits for a command that somebody cancels hangs',
-  },
-  {
-    name: 'waiter-dropped-on-offline',
-    find: "waiter?.resolve({ type: 'settled', command, outcome })",
-    replace: "if (command.code !== errors.offline.code) waiter?.resolve({ type: 'settled', command, outcome })",
-    breaks: 'who waits for a command whose device goes away hangs',
-  },
-  {
-    name: 'waiter-told-an-old-state',
-    find: "waiter?.resolve({ type: 'settled', command, outcome })",
-    replace: "waiter?.resolve({ type: 'settled', command: waiter.command, outcome })",
-    breaks: 'the caller is told "created" of a command that is done',
-  },
-  {
     name: 'nothing-arms-the-timer',
-    find: 'this.#arm(lapsesAt(command))\n',
+    find: 'this.#upkeep.arm(lapsesAt(command))\n',
     replace: '',
     breaks: 'a command expires only when somebody looks',
+  },
+])
+
+export const upkeep = of('src/upkeep.ts', [
+  {
+    name: 'start-forgets-what-is-due',
+    find: 'if (next !== null) this.arm(next)\n',
+    replace: '',
+    breaks: 'after a restart nothing expires and nothing times out',
   },
   {
     name: 'an-earlier-instant-is-ignored',
@@ -165,15 +138,48 @@ export const engine = of('src/engine.ts', [
   },
   {
     name: 'next-due-ignored',
-    find: 'if (next !== null) this.#arm(failed',
-    replace: 'if (next !== null && failed) this.#arm(failed',
+    find: 'if (next !== null) this.arm(failed',
+    replace: 'if (next !== null && failed) this.arm(failed',
     breaks: 'after the first command nothing expires any more',
   },
   {
     name: 'sweep-gives-up-after-a-failure',
-    find: 'this.#arm(clock.now() + RETRY_AFTER_MS)\n',
+    find: 'this.arm(clock.now() + RETRY_AFTER_MS)\n',
     replace: '',
     breaks: 'one hiccup of the store, and nothing expires any more',
+  },
+])
+
+export const waiters = of('src/waiters.ts', [
+  {
+    name: 'stop-forgets-the-callers',
+    find: "for (const { command, resolve } of this.#waiting.values()) resolve({ type: 'stopping', command })",
+    replace: '',
+    breaks: 'callers who wait when the server stops get no answer',
+  },
+  {
+    name: 'waiter-registered-too-late',
+    find: 'resolve => this.#waiting.set(command.id, { deviceId, command, resolve }))',
+    replace: 'resolve => queueMicrotask(() => this.#waiting.set(command.id, { deviceId, command, resolve })))',
+    breaks: 'the caller of an instant command that settles at once hangs',
+  },
+  {
+    name: 'waiter-dropped-on-cancel',
+    find: "waiter.resolve({ type: 'settled', command, outcome })",
+    replace: "if (command.state !== State.cancelled) waiter.resolve({ type: 'settled', command, outcome })",
+    breaks: 'who waits for a command that somebody cancels hangs',
+  },
+  {
+    name: 'waiter-dropped-on-offline',
+    find: "waiter.resolve({ type: 'settled', command, outcome })",
+    replace: "if (command.code !== errors.offline.code) waiter.resolve({ type: 'settled', command, outcome })",
+    breaks: 'who waits for a command whose device goes away hangs',
+  },
+  {
+    name: 'waiter-told-an-old-state',
+    find: "waiter.resolve({ type: 'settled', command, outcome })",
+    replace: "waiter.resolve({ type: 'settled', command: waiter.command, outcome })",
+    breaks: 'the caller is told "created" of a command that is done',
   },
 ])
 

@@ -36,7 +36,7 @@ export const rules = of('src/core/queue.ts', [
   },
   {
     name: 'instants-survive-offline',
-    find: 'if (step.presence === null) failInstants(step)',
+    find: 'if (step.isAway) failInstants(step)',
     replace: '',
     breaks: 'the caller of an instant command waits for a device that is gone',
   },
@@ -72,14 +72,14 @@ export const rules = of('src/core/queue.ts', [
   },
   {
     name: 'lapse-late-by-one',
-    find: 'now < lapsesAt(command)) continue',
-    replace: 'now <= lapsesAt(command)) continue',
+    find: 'now < lapsesAt(command) + slackMs) continue',
+    replace: 'now <= lapsesAt(command) + slackMs) continue',
     breaks: 'at the instant of its expiry a command is still sent, and the timer spins',
   },
   {
     name: 'lapse-early-by-one',
-    find: 'now < lapsesAt(command)) continue',
-    replace: 'now < lapsesAt(command) - 1) continue',
+    find: 'now < lapsesAt(command) + slackMs) continue',
+    replace: 'now < lapsesAt(command) + slackMs - 1) continue',
     breaks: 'a command expires before the time that its caller gave it',
   },
   {
@@ -90,8 +90,8 @@ export const rules = of('src/core/queue.ts', [
   },
   {
     name: 'instant-taken-while-away',
-    find: 'if (step.presence === null) return errors.offline',
-    replace: 'if (step.presence === null && step.device.disabled) return errors.offline',
+    find: 'if (step.isAway) return errors.offline',
+    replace: 'if (step.isAway && step.device.disabled) return errors.offline',
     breaks: 'the caller of an instant command waits its whole timeout for a device that is known to be away',
   },
   {
@@ -190,27 +190,27 @@ export const rules = of('src/core/queue.ts', [
   },
   {
     name: 'session-fence-dropped-in-the-rules',
-    find: '!presence?.ready || presence.session !== device.sessionNo) return',
-    replace: '!presence?.ready) return',
+    find: '!presence?.ready || presence.session !== device.sessionNo)',
+    replace: '!presence?.ready)',
     breaks: 'a command is sent to a connection that has been taken over',
   },
   {
     name: 'sends-while-stopping',
-    find: 'if (!situation.dispatch || !presence?.ready',
-    replace: 'if (!presence?.ready',
+    find: '!situation.dispatch || !presence?.ready',
+    replace: '!presence?.ready',
     breaks: 'a server that stops sends commands whose answers it will not hear',
   },
   {
     name: 'two-sent-at-once',
-    find: 'if (step.inState(State.sent).length > 0) return',
-    replace: 'if (step.inState(State.sent).length > 1) return',
+    find: 'if (head === undefined || step.inState(State.sent).length > 0) return',
+    replace: 'if (head === undefined || step.inState(State.sent).length > 1) return',
     breaks: 'a device gets a command while it works on another',
   },
   {
     name: 'redelivers-what-is-sent',
-    find: 'if (step.inState(State.sent).length > 0) return',
+    find: 'if (head === undefined || step.inState(State.sent).length > 0) return',
     replace:
-      "const [stuck] = step.inState(State.sent)\n  if (stuck) return void (stuck.sentSession === presence.session || step.effects.push({ type: 'publish', commandId: stuck.id, kind: stuck.kind, identifier: stuck.identifier, session: presence.session, notAfter: Number(stuck.deadlineAt) }))",
+      "if (head === undefined || !presence?.ready) return\n  const [stuck] = step.inState(State.sent)\n  if (stuck) return void (stuck.sentSession === presence.session || step.effects.push({ type: 'publish', commandId: stuck.id, kind: stuck.kind, identifier: stuck.identifier, session: presence.session, notAfter: Number(stuck.deadlineAt) }))",
     breaks: 'after a restart or reconnect the device carries out a command a second time',
   },
   {

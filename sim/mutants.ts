@@ -19,7 +19,7 @@ the same seeds. Exit 0 where every fault was found, 1 where one was not or the c
   --only NAME  only this fault; may be given several times
   --seeds K    worlds that a fault is given at most (default 300)
   --from N     the first of them (default 1)
-  --steps M    steps with faults in each world (default 1000)
+  --steps M    steps with faults in each world, for each node (default 1000)
   --jobs J     copies that run at the same time (default 2)
   --details    say below each line what the simulator said, and what somebody would suffer
   --list       only list the faults
@@ -36,7 +36,7 @@ const print = (text: string): void => void process.stdout.write(`${text}\n`)
 
 interface Options {
   readonly chosen: readonly Mutant[]
-  readonly worlds: Omit<Task, 'store' | 'boundMs'>
+  readonly worlds: Omit<Task, 'store' | 'nodes' | 'boundMs'>
   readonly jobs: number
   readonly details: boolean
   readonly list: boolean
@@ -176,16 +176,16 @@ function describe(result: Result): string {
   return found === null ? `NOT CAUGHT in ${seeds} worlds` : `${found.invariant} ${found.name}`
 }
 
-/** The copy without a fault passes the same worlds, on every store that is used. Returns whether it does. */
+/** The copy without a fault passes the same worlds, on every store that is used, and with as many nodes. Returns whether it does. */
 async function control(base: string, { chosen, worlds, jobs }: Options): Promise<boolean> {
-  const stores = [...new Set(chosen.map(({ store }) => store))]
-  const results = await each(stores, jobs, async store => {
-    const result = await run(base, null, { ...worlds, store, boundMs: CONTROL_BOUND_MS })
+  const kinds = new Map(chosen.map(({ store, nodes }) => [`${store} ${nodes}`, { store, nodes }]))
+  const results = await each([...kinds.values()], jobs, async ({ store, nodes }) => {
+    const result = await run(base, null, { ...worlds, store, nodes, boundMs: CONTROL_BOUND_MS })
     const isGood = result.type === 'ran' && result.found === null && result.seeds === worlds.seeds
     const seed =
       result.type === 'ran' && result.found !== null ? `, seed ${result.found.seed}: ${result.found.detail}` : ''
     const said = isGood ? `passes ${worlds.seeds} worlds` : `FAILS: ${describe(result)}${seed}`
-    print(`control, ${store}: ${said}, ${result.seconds.toFixed(0)} s`)
+    print(`control, ${store}, ${nodes === 1 ? 'one node' : `${nodes} nodes`}: ${said}, ${result.seconds.toFixed(0)} s`)
     return isGood
   })
   return results.every(isGood => isGood)
@@ -193,13 +193,16 @@ async function control(base: string, { chosen, worlds, jobs }: Options): Promise
 
 async function tryAll(base: string, { chosen, worlds, jobs, details }: Options): Promise<number> {
   const width = Math.max(...chosen.map(({ name }) => name.length), 'mutant'.length)
-  print(`${'mutant'.padEnd(width)} | ${'store'.padEnd(6)} | ${'seed'.padStart(5)} | ${'s'.padStart(5)} | caught by`)
+  print(
+    `${'mutant'.padEnd(width)} | ${'store'.padEnd(6)} | nodes | ${'seed'.padStart(5)} | ${'s'.padStart(5)} | caught by`,
+  )
   const results = await each(chosen, jobs, async mutant => {
-    const result = await run(base, mutant, { ...worlds, store: mutant.store, boundMs: BOUND_MS })
+    const result = await run(base, mutant, { ...worlds, store: mutant.store, nodes: mutant.nodes, boundMs: BOUND_MS })
     const seed = result.type === 'ran' && result.found !== null ? String(result.found.seed) : '-'
     const columns = [
       mutant.name.padEnd(width),
       mutant.store.padEnd(6),
+      String(mutant.nodes).padStart('nodes'.length),
       seed.padStart(5),
       result.seconds.toFixed(1).padStart(5),
     ]

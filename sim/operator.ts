@@ -5,7 +5,7 @@ import type { Refusal } from '../src/core/errors.ts'
 import { Fleet } from '../src/fleet/fleet.ts'
 import type { Notice } from '../src/uplink/topics.ts'
 import { editOf, type Kin, secrets } from './fleet.ts'
-import type { Incarnation, Moment } from './process.ts'
+import type { Incarnation, Moment } from './incarnation.ts'
 import type { Surroundings } from './units.ts'
 
 /** sooner or later between a load and its commit */
@@ -18,19 +18,21 @@ const DELETED = 0.5
 
 export class Operator {
   readonly #around: Surroundings
-  /** devices that something is being done to */
-  readonly #busy = new Set<number>()
+  /** devices that something is being done to, and by whom */
+  readonly #busy = new Map<number, Incarnation>()
 
   constructor(around: Surroundings) {
     this.#around = around
-    around.host.onDeath.push(() => this.#busy.clear())
+    around.site.onDeath.push(process => {
+      for (const [deviceId, by] of this.#busy) if (by === process) this.#busy.delete(deviceId)
+    })
     const { strikes } = around.world.faults
-    if (strikes.disable > 0) around.host.onMoment.push((moment, deviceId) => this.#atTheMoment(moment, deviceId))
-    if (strikes['fleet edit'] > 0) around.host.onLoad.push(loaded => this.#editMeanwhile(loaded))
+    if (strikes.disable > 0) around.site.onMoment.push((moment, deviceId) => this.#atTheMoment(moment, deviceId))
+    if (strikes['fleet edit'] > 0) around.site.onLoad.push(loaded => this.#editMeanwhile(loaded))
   }
 
   get #fleet(): Fleet {
-    return new Fleet(this.#around.host.store, secrets)
+    return new Fleet(this.#around.site.store, secrets)
   }
 
   #failed(deviceId: number, what: string): (error: unknown) => void {
@@ -38,10 +40,10 @@ export class Operator {
   }
 
   #atTheMoment(moment: Moment, deviceId: number): void {
-    const { world, host } = this.#around
+    const { world, site } = this.#around
     const { random, faults } = world
     if (world.calm || moment === 'stop' || !random.chance(moment === 'login' ? AT_LOGIN : AT_THE_MOMENT)) return
-    const kin = host.kin(deviceId)
+    const kin = site.kin(deviceId)
     if (kin === null) return
     world.count('operator acts at the moment')
     const act = (): void => {
@@ -56,23 +58,23 @@ export class Operator {
   // --- behind the engine's back --------------------------------------------------------------------------------------
 
   #editMeanwhile(loaded: readonly number[]): void {
-    const { world, host } = this.#around
+    const { world, site } = this.#around
     if (world.calm || !world.random.chance(EDIT_MEANWHILE)) return
-    const kin = host.kin(loaded[0] ?? 0)
+    const kin = site.kin(loaded[0] ?? 0)
     if (kin !== null) world.after(world.random.int(0, 10), 'actor', () => this.edit(kin))
   }
 
   /** The version of the device is raised under the engine. */
   edit(kin: Kin): void {
-    const { host, world, ledger } = this.#around
-    if (host.current === null || ledger.log(kin.id).deleted) return
+    const { site, world, ledger } = this.#around
+    if (site.processes.length === 0 || ledger.log(kin.id).deleted) return
     world.note(kin.id, 'is edited')
     void this.#edit(kin).catch(this.#failed(kin.id, 'the fleet cannot be edited'))
   }
 
   async #edit(kin: Kin): Promise<void> {
-    const { host, world } = this.#around
-    const said = await host.store.deviceByAsset(kin.assetId)
+    const { site, world } = this.#around
+    const said = await site.store.deviceByAsset(kin.assetId)
     if (said === null) return
     const { gatewayAssetId: gateway, disabled } = said
     await this.#fleet.apply(editOf(kin, { gateway, disabled, name: `edited ${world.steps}` }), world.now)
@@ -80,20 +82,20 @@ export class Operator {
 
   /** The device is rewired: it is behind another gateway, and neither of the two is told. */
   move(kin: Kin): void {
-    const { host, world, units, ledger } = this.#around
+    const { site, world, units, ledger } = this.#around
     const { random } = world
-    const from = host.topology.get(kin.id)
+    const from = site.topology.get(kin.id)
     const to = [...units.values()].filter(
       ({ kin: { id, isGateway } }) => isGateway && id !== from && !ledger.log(id).deleted,
     )
-    if (from === undefined || to.length === 0 || host.current === null) return
+    if (from === undefined || to.length === 0 || site.processes.length === 0) return
     const other = random.pick(to)
     const unit = units.get(kin.id)
     if (unit !== undefined) other.home.gateway?.welcome(unit)
-    const move = { assetId: kin.assetId, from: host.kin(from)?.assetId ?? null, to: other.kin.assetId }
-    void host.store
+    const move = { assetId: kin.assetId, from: site.kin(from)?.assetId ?? null, to: other.kin.assetId }
+    void site.store
       .moveDevices([move])
-      .then(() => host.moved([move]))
+      .then(() => site.moved([move]))
       .catch(this.#failed(kin.id, 'the device cannot be moved'))
   }
 
@@ -103,14 +105,14 @@ export class Operator {
   toggle(kin: Kin): void {
     const { checks, ledger } = this.#around
     const what = ledger.log(kin.id).disabled ? 'enable' : 'disable'
-    if (what === 'enable') checks.bar(kin.id, false, false)
+    if (what === 'enable') checks.unbar(kin.id)
     this.#ask(
       kin,
       what,
       process => process.engine[what](kin.id, 'operator'),
       ({ changed }, process) => {
         if (!changed) ledger.broken(33, kin.id, `is ${what}d, and it was so already`)
-        if (what === 'disable') checks.bar(kin.id, true, process.engine.isOnline(kin.id))
+        if (what === 'disable') checks.bar(kin.id, process.number, process.engine.isOnline(kin.id))
       },
     )
   }
@@ -123,7 +125,7 @@ export class Operator {
       process => process.engine.deleteDevice(kin.id, 'operator'),
       (answer, process) => {
         checks.deleted(kin.id, answer)
-        checks.bar(kin.id, true, process.engine.isOnline(kin.id))
+        checks.bar(kin.id, process.number, process.engine.isOnline(kin.id))
       },
     )
   }
@@ -135,16 +137,16 @@ export class Operator {
     run: (process: Incarnation) => Promise<Answer | Refusal>,
     done: (answer: Answer, process: Incarnation) => void,
   ): void {
-    const { host, ledger } = this.#around
-    const process = host.current
+    const { site, ledger } = this.#around
+    const process = site.pick()
     if (process === null || this.#busy.has(kin.id) || ledger.log(kin.id).deleted) return
-    const gateway = host.topology.get(kin.id)
-    this.#busy.add(kin.id)
-    host.ask(
+    const gateway = site.topology.get(kin.id)
+    this.#busy.set(kin.id, process)
+    process.ask(
       kin.id,
       what,
-      asked =>
-        run(asked).finally(() => {
+      () =>
+        run(process).finally(() => {
           this.#busy.delete(kin.id)
         }),
       answer => {

@@ -13,15 +13,15 @@ import type { Store } from '../src/store/store.ts'
 import { Caller } from './callers.ts'
 import { Checks } from './checks.ts'
 import { SimDevice } from './devices.ts'
-import { describeFaults, drawFaults, type Strike } from './faults.ts'
+import { describeFaults, drawFaults } from './faults.ts'
 import { type Draft, drawDevices, firstFile, isGateway, isRaw, type Kin, secrets } from './fleet.ts'
-import { crashPoints } from './gate.ts'
 import { History } from './history.ts'
 import { invariants } from './invariants.ts'
 import { Ledger } from './ledger.ts'
 import { Operator } from './operator.ts'
-import { type Disk, Host } from './process.ts'
 import { Random } from './random.ts'
+import { type Disk, Site } from './site.ts'
+import { type Struck, strikeLater } from './strikes.ts'
 import type { Surroundings, Unit } from './units.ts'
 import { type Failure, World } from './world.ts'
 
@@ -30,6 +30,8 @@ export interface RunOptions {
   /** of the part with faults; what comes after takes as many as it needs */
   readonly steps: number
   readonly store: 'memory' | 'sqlite'
+  /** that share the store; 1 unless said otherwise, more only in memory */
+  readonly nodes?: number
   /** run it a second time and compare; true unless said otherwise */
   readonly twice?: boolean
 }
@@ -68,15 +70,17 @@ function differs(first: World, second: World): Failure | null {
   return { invariant: 22, name: invariants[22], detail, deviceId: null, step: first.steps }
 }
 
-async function runOnce({ seed, steps, store }: RunOptions): Promise<World> {
+async function runOnce({ seed, steps, store, nodes = 1 }: RunOptions): Promise<World> {
+  if (nodes > 1 && store !== 'memory')
+    throw new Error(`one process has the ${store} store, several nodes need the memory one`)
   const random = new Random(seed)
-  const world = new World(seed, drawFaults(random), random)
+  const world = new World(seed, drawFaults(random, nodes), random)
   const disk = store === 'memory' ? memoryDisk() : sqliteDisk()
   try {
-    const sim = await build(world, disk)
-    await faulty(world, sim.host, steps)
+    const sim = await build(world, disk, nodes)
+    await faulty(world, sim.site, steps)
     if (world.failure === null) await calm(world, sim)
-    await sim.disk.close(sim.host.store)
+    await sim.disk.close(sim.site.store)
   } finally {
     disk.remove()
   }
@@ -120,39 +124,43 @@ function sqliteDisk(): RemovableDisk {
 
 // --- the world -----------------------------------------------------------------------------------------------------------
 
-interface Sim extends Surroundings {
-  readonly devices: readonly SimDevice[]
-  readonly operator: Operator
+interface Sim extends Struck {
   readonly disk: Disk
 }
 
-async function build(world: World, disk: Disk): Promise<Sim> {
+async function build(world: World, disk: Disk, nodes: number): Promise<Sim> {
   const { random } = world
-  const store = disk.open()
+  const store = disk.open(() => world.now)
   const drafts = drawDevices(random, world.faults.gateways)
   await new Fleet(store, secrets).apply(firstFile(drafts), world.now)
   const family = await Promise.all(drafts.map(draft => kinOf(store, draft)))
   const ids = family.map(({ id }) => id)
   const ledger = new Ledger(world, ids)
   const history = new History(world, ledger)
-  const checks = new Checks(world, ledger, history)
-  const host = new Host(world, ledger, checks, family, disk, store)
-  const around = { world, host, ledger, checks, units: new Map<number, Unit>() }
+  const checks = new Checks(world, ledger, history, nodes)
+  const site = new Site(world, ledger, checks, family, disk, store, nodes)
+  const around = { world, site, ledger, checks, units: new Map<number, Unit>() }
   const devices = family.map(kin => new SimDevice(around, kin))
-  host.moved(
+  site.moved(
     drafts.filter(({ gateway }) => gateway !== null).map(({ assetId, gateway: to }) => ({ assetId, from: null, to })),
   )
-  for (const [of, gateway] of host.topology) wire(around, devices, of, gateway)
+  for (const [of, gateway] of site.topology) wire(around, devices, of, gateway)
   const operator = new Operator(around)
   const tags = { next: 0 }
   for (let i = random.int(2, 5); i > 0; i -= 1) new Caller(around, history, ids, tags)
   // An earlier run may have given ids faster than time passes.
   const aheadMs = random.pick([0, random.int(1, ID_AHEAD_MAX_MS - 100)])
   await store.commit({ node: 1, lastCommandId: makeId(world.now + aheadMs, 1, 0), now: world.now, changes: [] })
-  await host.boot()
+  await start(site)
   const sim = { ...around, devices, operator, disk }
   strikeLater(sim)
   return sim
+}
+
+/** One process is there before anything happens; of several each starts in its own time. */
+async function start({ hosts, isMany }: Site): Promise<void> {
+  if (isMany) for (const host of hosts) host.start(false)
+  else for (const host of hosts) await host.boot()
 }
 
 async function kinOf(store: Store, { assetId, keys }: Draft): Promise<Kin> {
@@ -169,88 +177,19 @@ function wire({ units }: Surroundings, devices: readonly SimDevice[], of: number
 
 // --- with faults -----------------------------------------------------------------------------------------------------------
 
-async function faulty(world: World, host: Host, steps: number): Promise<void> {
-  while (world.steps < steps && world.failure === null) await stepOnce(world, host)
+async function faulty(world: World, site: Site, steps: number): Promise<void> {
+  while (world.steps < steps && world.failure === null) await stepOnce(world, site)
 }
 
-async function stepOnce(world: World, host: Host): Promise<boolean> {
+async function stepOnce(world: World, site: Site): Promise<boolean> {
   try {
     if (!(await world.step())) return false
-    host.afterStep()
+    site.afterStep()
   } catch (error) {
     const detail = error instanceof Error ? (error.stack ?? error.message) : String(error)
     world.fail({ invariant: 20, name: invariants[20], detail, deviceId: null })
   }
   return true
-}
-
-const STRIKE_MAX_MS = 1_500
-const STALL_MAX_MS = 15_000
-const JUMP_MAX_MS = 3 * 3_600_000
-const JUST_BEFORE_MS = 10_000
-
-function strikeLater(sim: Sim): void {
-  const { world } = sim
-  world.after(world.random.int(50, STRIKE_MAX_MS), 'actor', () => {
-    if (world.calm) return
-    const { strikes } = world.faults
-    if (Object.values(strikes).some(weight => weight > 0)) strike(sim, world.random.weighted(strikes))
-    strikeLater(sim)
-  })
-}
-
-function strike(sim: Sim, what: Strike): void {
-  const { world, host, devices, operator } = sim
-  const { random } = world
-  world.count(`fault ${what}`)
-  const clients = devices.flatMap(device => device.open)
-  switch (what) {
-    case 'half-open':
-      if (clients.length > 0) random.pick(clients).goHalfOpen()
-      break
-    case 'drop':
-      if (clients.length > 0) random.pick(clients).drop()
-      break
-    case 'stall':
-      if (clients.length > 0) random.pick(clients).stall(random.int(1_000, STALL_MAX_MS))
-      break
-    case 'crash':
-      host.crashDue = random.pick(crashPoints)
-      break
-    case 'stop':
-      host.stop()
-      break
-    case 'commit fails':
-      host.faultsDue.set('commit', random.int(1, 3))
-      break
-    case 'read fails':
-      host.faultsDue.set(
-        random.pick(['load', 'bodies', 'due', 'nextDue', 'read', 'purge', 'save', 'move']),
-        random.int(1, 3),
-      )
-      break
-    case 'clock jump': {
-      const ms = random.pick([random.int(1_000, 60_000), random.int(1_000, 60_000), random.int(60_000, JUMP_MAX_MS)])
-      world.note(null, `everything stands still for ${ms} ms`)
-      world.jump(ms, random.chance(0.5))
-      // What failed just before is tried again a while after.
-      if (world.now - ms - host.faultAt < JUST_BEFORE_MS) host.faultAt = world.now
-      break
-    }
-    case 'fleet edit':
-      operator.edit(random.pick(host.family))
-      break
-    case 'disable':
-      operator.toggle(random.pick(host.family))
-      break
-    case 'delete':
-      operator.delete(random.pick(host.family))
-      break
-    case 'move': {
-      const behind = host.family.filter(({ id }) => host.topology.has(id))
-      if (behind.length > 0) operator.move(random.pick(behind))
-    }
-  }
 }
 
 // --- without -----------------------------------------------------------------------------------------------------------
@@ -260,37 +199,36 @@ const WAIT_MS = 4 * 3_600_000
 
 /** The faults end. Some devices come, behave, and empty their queues; the others stay away until what waits for them has expired. */
 async function calm(world: World, sim: Sim): Promise<void> {
-  const { host, devices, ledger, checks } = sim
+  const { site, devices, ledger, checks } = sim
   world.calm = true
   world.note(null, 'the faults end')
-  host.crashDue = null
-  host.faultsDue.clear()
+  for (const host of site.hosts) host.calm()
   for (const device of devices) device.staysAway = world.random.chance(0.25)
   const isOpen = (id: number): boolean => ledger.inState(id, 1).length + ledger.inState(id, 4).length > 0
   const waiting = (): number | undefined => devices.find(({ kin: { id } }) => isOpen(id) && isPresent(sim, id))?.kin.id
   const asking = (): SimDevice | undefined => devices.find(({ isAsking }) => isAsking)
   const isDone = (): boolean => waiting() === undefined && asking() === undefined
-  await until(world, host, () => host.current?.stopping === false && isDone())
+  await until(world, site, () => site.isUp && isDone())
   const left = waiting()
   if (asking() !== undefined) ledger.broken(34, asking()?.kin.id ?? null, 'asks, and is never answered')
   if (left !== undefined) ledger.broken(21, left, 'is connected and ready, and its queue does not empty')
   for (const device of devices) device.staysAway = true
-  await until(world, host, () => host.calls === 0 && !devices.some(({ kin }) => isOpen(kin.id)))
-  if (host.calls > 0) ledger.broken(9, null, `${host.calls} calls were never answered`)
-  await checks.compareStore(host.store)
+  await until(world, site, () => site.calls === 0 && !devices.some(({ kin }) => isOpen(kin.id)))
+  if (site.calls > 0) ledger.broken(9, null, `${site.calls} calls were never answered`)
+  await checks.compareStore(site.store)
   checks.atEnd()
 }
 
 /** It comes, by itself or over its gateway, and nobody keeps it from coming. */
-function isPresent({ host, devices, ledger }: Sim, id: number): boolean {
+function isPresent({ site, devices, ledger }: Sim, id: number): boolean {
   const isBarred = (of: number): boolean => ledger.log(of).disabled || ledger.log(of).deleted
-  const over = host.topology.get(id) ?? id
+  const over = site.topology.get(id) ?? id
   const device = devices.find(({ kin }) => kin.id === over)
   return device?.staysAway === false && !isBarred(over) && !isBarred(id)
 }
 
-async function until(world: World, host: Host, done: () => boolean): Promise<void> {
+async function until(world: World, site: Site, done: () => boolean): Promise<void> {
   const [lastStep, lastMs] = [world.steps + CALM_STEPS_MAX, world.now + WAIT_MS]
   while (world.steps < lastStep && world.now < lastMs && world.failure === null && !done())
-    if (!(await stepOnce(world, host))) return
+    if (!(await stepOnce(world, site))) return
 }

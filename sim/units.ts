@@ -8,13 +8,13 @@ import type { Client } from './client.ts'
 import { fromRaw, toRaw } from './codecs.ts'
 import type { Kin } from './fleet.ts'
 import type { Ledger } from './ledger.ts'
-import type { Host } from './process.ts'
+import type { Site } from './site.ts'
 import type { World } from './world.ts'
 
 /** What every device has around it. */
 export interface Surroundings {
   readonly world: World
-  readonly host: Host
+  readonly site: Site
   readonly ledger: Ledger
   readonly checks: Checks
   /** by number */
@@ -225,13 +225,15 @@ export class Unit {
 
   /** Says how it is. What it is told to be saved must be on record. */
   report(client: Client): void {
-    const { checks, world } = this.#around
+    const { checks, world, site } = this.#around
     this.#reading += 1
     const reading = this.#reading
+    const [asked, knewTheTime] = [world.now, site.knowsTheTime]
     const params = { measurepoints: { [READING]: reading } }
     client.ask(`${this.#things}measurepoint/post`, params, code => {
       world.count(`report answered ${code}`)
-      if (code === 200) checks.saved(this.kin.id, reading)
+      // A node that does not know how long it slept dates it wrongly, and an older date does not take the place of a newer one.
+      if (code === 200 && knewTheTime && site.knowsTheTime) checks.saved(this.kin.id, reading, asked)
     })
   }
 }

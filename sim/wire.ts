@@ -1,6 +1,6 @@
 // One connection between a device and the process, as TCP makes it: in order in each direction, late, cut, or open with nobody at the other end.
 
-import type { World } from './world.ts'
+import type { Runner, World } from './world.ts'
 
 /** Whoever holds an end. */
 export interface End {
@@ -26,6 +26,8 @@ const LATE_NOTICE_MAX_MS = 120_000
 
 export class Wire {
   server: End | null = null
+  /** the machine at the server's end */
+  host: Runner | null = null
   device: End | null = null
   readonly #world: World
   readonly #ways: Record<Side, Direction>
@@ -89,10 +91,11 @@ export class Wire {
     if (way.dead) return
     const { cut } = way
     way.lastAt = Math.max(way.lastAt, this.#world.now + delayMs)
-    this.#world.at(way.lastAt, 'net', () => {
+    const arrive = (): void => {
       const end = side === 'toServer' ? this.server : this.device
       if (!way.dead && way.cut === cut && end !== null) deliver(end)
-    })
+    }
+    this.#world.at(way.lastAt, 'net', arrive, side === 'toServer' ? this.host : null)
   }
 
   #latency(): number {

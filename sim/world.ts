@@ -1,5 +1,5 @@
 // The world that a process is put into: time, chance, the list of what happens next, and the record of what happened. One world = one seed.
-// Nothing here knows what is simulated: the network is in wire.ts, the process in process.ts.
+// Nothing here knows what is simulated: the network is in wire.ts, machines in host.ts, processes in incarnation.ts.
 
 import type { Faults } from './faults.ts'
 import type { Random } from './random.ts'
@@ -17,11 +17,21 @@ export interface Failure {
 /** What may happen next. `process` is a timer or a turn of the process's own loop, `net` a packet on its way, `actor` somebody's own decision. */
 type Origin = 'process' | 'net' | 'actor'
 
+/** Somebody who may stand still for a while: what is to happen to it meanwhile happens when it goes on. */
+export interface Runner {
+  /** the instant at which it goes on; in the past while it runs */
+  readonly goesOnAt: number
+  /** what of all that comes first then */
+  readonly first: 'timers' | 'packets'
+}
+
 interface Happening {
   at: number
   readonly seq: number
   readonly origin: Origin
   readonly run: () => void
+  /** who does it, or gets it; null: nobody who could stand still */
+  readonly of: Runner | null
   off: boolean
 }
 
@@ -41,8 +51,6 @@ export class World {
   /** no faults any more: what was promised must come true */
   calm = false
   steps = 0
-  /** the clock of the process, or of the last one while none runs */
-  processNow: () => number = () => T0
   /** what the wall clock is ahead of the world's own time; changes while no process runs */
   wallOffsetMs = 0
   #now = T0
@@ -73,17 +81,17 @@ export class World {
   }
 
   /** Runs at the instant of the world's own time, after what was asked for earlier. Returns what calls it off. */
-  at(instant: number, origin: Origin, run: () => void): () => void {
+  at(instant: number, origin: Origin, run: () => void, of: Runner | null = null): () => void {
     this.#seq += 1
-    const happening = { at: Math.max(instant, this.#now), seq: this.#seq, origin, run, off: false }
+    const happening = { at: Math.max(instant, this.#now), seq: this.#seq, origin, run, of, off: false }
     this.#insert(happening)
     return () => {
       happening.off = true
     }
   }
 
-  after(ms: number, origin: Origin, run: () => void): () => void {
-    return this.at(this.#now + ms, origin, run)
+  after(ms: number, origin: Origin, run: () => void, of: Runner | null = null): () => void {
+    return this.at(this.#now + ms, origin, run, of)
   }
 
   #insert(happening: Happening): void {
@@ -99,9 +107,18 @@ export class World {
     this.#next.splice(low, 0, happening)
   }
 
-  /** Something of the process is overdue: it is not at rest. */
-  get processIsDue(): boolean {
-    return this.#next.some(({ at, origin, off }) => !off && origin === 'process' && at <= this.#now)
+  /** Something of the process on this machine is overdue: it is not at rest. */
+  isDue(runner: Runner): boolean {
+    return this.#next.some(
+      ({ at, origin, off, of }) => !off && origin === 'process' && of === runner && at <= this.#now,
+    )
+  }
+
+  /** Timers of this machine have stopped for so long: they go off as much later. */
+  delayTimers(runner: Runner, ms: number): void {
+    const own = this.#next.filter(({ origin, of }) => origin === 'process' && of === runner)
+    for (const happening of own) this.#next.splice(this.#next.indexOf(happening), 1)
+    for (const happening of own) this.#insert(Object.assign(happening, { at: happening.at + ms }))
   }
 
   /**
@@ -121,12 +138,21 @@ export class World {
   /** One thing happens, and everything that follows from it at once. False where nothing is left to happen. */
   async step(): Promise<boolean> {
     let happening = this.#next.pop()
-    while (happening?.off) happening = this.#next.pop()
+    while (happening !== undefined && (happening.off || this.#isPutOff(happening))) happening = this.#next.pop()
     if (happening === undefined) return false
     this.#now = Math.max(this.#now, happening.at)
     this.steps += 1
     happening.run()
     await drain()
+    return true
+  }
+
+  /** It is for somebody who stands still at that instant: it happens later. */
+  #isPutOff(happening: Happening): boolean {
+    const { of, at, origin } = happening
+    if (of === null || Math.max(at, this.#now) >= of.goesOnAt) return false
+    const isFirst = (origin === 'process') === (of.first === 'timers')
+    this.#insert(Object.assign(happening, { at: of.goesOnAt + (isFirst ? 0 : 1) }))
     return true
   }
 

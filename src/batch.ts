@@ -1,10 +1,17 @@
-// One device within one batch of the engine: what its inputs have been decided to change, and what of that the store is told. Pure.
+// One device within one batch of the engine: what its inputs have been decided to change, and what of that the store and other nodes are told.
 // Not here: which inputs go together, and what follows from a commit (engine.ts).
 
-import type { Command, CommandBody, State } from './core/command.ts'
+import type { SettledCommand, Tidings } from './cluster/signal.ts'
+import { type Command, type CommandBody, idNode, type State } from './core/command.ts'
 import { assert, type Refusal } from './core/errors.ts'
-import type { Answers, Effect, Outcome, Queue, QueueEvent } from './core/queue.ts'
-import type { DeviceChange } from './store/store.ts'
+import type { Answers, Effect, Others, Outcome, Queue, QueueEvent } from './core/queue.ts'
+import type { CommandStore, DeviceChange } from './store/store.ts'
+
+/** What somebody waits for who can ask again, or a device that can log in again. */
+const asked: ReadonlySet<string> = new Set(['new', 'cancel', 'disable', 'enable', 'delete', 'connected'])
+export const isAsked = ({ type }: { readonly type: string }): boolean => asked.has(type)
+/** What a device, or its connection, says once. */
+export const isSaid = ({ type }: { readonly type: string }): boolean => type !== 'tick' && !asked.has(type)
 
 /** One device within one batch: its queue as decided so far, and what is to be written. */
 export interface Work<Entry> {
@@ -30,7 +37,8 @@ export function newWork<Entry>(queue: Queue): Work<Entry> {
 /** A session's comings and goings may leave no event; they count all the same. */
 export function isChanged({ before, queue, rows, events }: Work<unknown>): boolean {
   if (rows.size > 0 || events.length > 0) return true
-  return before.sessionNo !== queue.sessionNo || before.lastOfflineAt !== queue.lastOfflineAt
+  const { sessionNo, sessionNode, lastOfflineAt } = before
+  return sessionNo !== queue.sessionNo || sessionNode !== queue.sessionNode || lastOfflineAt !== queue.lastOfflineAt
 }
 
 /**
@@ -57,3 +65,56 @@ export function toChange(work: Work<unknown>): DeviceChange {
   }
   return { queue: work.queue, inserts, updates, outcomes: work.outcomes, events: work.events }
 }
+
+/** What other nodes are told of a batch that is committed: who has something to send, and whose callers wait for what was settled. */
+export function tidingsOf(works: readonly Work<unknown>[], self: number, others: Others | null): Map<number, Tidings> {
+  const told = new Map<number, { readonly look: Set<number>; readonly settled: SettledCommand[] }>()
+  const to = (node: number) => {
+    const tidings = told.get(node) ?? { look: new Set(), settled: [] }
+    told.set(node, tidings)
+    return tidings
+  }
+  for (const { deviceId, effects } of others === null ? [] : works) {
+    for (const effect of effects) {
+      if (effect.type === 'wake') to(effect.node).look.add(deviceId)
+      if (effect.type !== 'settled' || effect.command.pendingTtlS > 0) continue
+      // Where it was accepted, its caller waits, if anybody does.
+      const node = idNode(effect.command.id)
+      if (node !== self) to(node).settled.push({ deviceId, commandId: effect.command.id })
+    }
+  }
+  return new Map([...told].map(([node, { look, settled }]) => [node, { look: [...look], settled }]))
+}
+
+/** What the publishes of a batch carry, by commandId. Read before the commit: a read that fails then leaves nothing half done. */
+export async function inputsToPublish(
+  works: readonly Work<unknown>[],
+  store: Pick<CommandStore, 'bodies'>,
+): Promise<Map<string, string>> {
+  const inputs = new Map<string, string>()
+  const missing: string[] = []
+  for (const work of works) {
+    for (const effect of work.effects) {
+      if (effect.type !== 'publish') continue
+      const body = work.bodies.get(effect.commandId)
+      if (body) inputs.set(effect.commandId, body.inputJson)
+      else missing.push(effect.commandId)
+    }
+  }
+  if (missing.length === 0) return inputs
+  const bodies = await store.bodies(missing)
+  for (const id of missing) {
+    const body = bodies.get(id)
+    assert(body, `command ${id} has a body`)
+    inputs.set(id, body.inputJson)
+  }
+  return inputs
+}
+
+export const bodyOf = ({ nameJson, inputJson }: Pick<CommandBody, 'nameJson' | 'inputJson'>): CommandBody => ({
+  nameJson,
+  inputJson,
+  outputJson: null,
+  deviceCode: null,
+  deviceMessage: null,
+})

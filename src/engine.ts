@@ -1,23 +1,26 @@
 // The only writer of commands: collects inputs, loads their queues, lets the core decide, commits them together, then acts and answers.
 // All inputs that arrive while a batch is in flight form the next one: many devices, one commit, one fsync. One batch is in flight at a time.
-// Not here: rules (core/queue.ts), SQL (store/), sockets (mqtt/, http/). Long, because everything from the collecting to the answer shares one batch and
-// its waiters; what is pure of it is in batch.ts.
+// Not here: rules (core/queue.ts), SQL (store/), sockets (mqtt/, http/), what is done unasked (upkeep.ts), callers who wait (waiters.ts). Long, because
+// everything from the collecting to the answer shares one batch; what is pure of it is in batch.ts.
 
-import { evictionsFirst, isChanged, newWork, toChange, type Work } from './batch.ts'
+import {
+  bodyOf,
+  evictionsFirst,
+  inputsToPublish,
+  isAsked,
+  isChanged,
+  isSaid,
+  newWork,
+  tidingsOf,
+  toChange,
+  type Work,
+} from './batch.ts'
 import type { Clock, Timers } from './clock.ts'
-import { type Command, type CommandBody, type Downlink, isOpen, type Kind, State } from './core/command.ts'
+import type { Cluster, Tidings } from './cluster/signal.ts'
+import { type Command, type Downlink, isOpen, type Kind, State } from './core/command.ts'
 import { assert, errors, type Refusal, refuse } from './core/errors.ts'
 import type { Ids } from './core/ids.ts'
-import {
-  BATCH_MAX_INPUTS,
-  ENGINE_QUEUE_MAX,
-  PURGE_EVERY_MS,
-  PURGE_MAX_ROWS,
-  RETRY_AFTER_MS,
-  STALE_RETRIES_MAX,
-  SWEEP_MAX_DEVICES,
-  WAITERS_MAX,
-} from './core/limits.ts'
+import { BATCH_MAX_INPUTS, BATCH_STALL_MS, ENGINE_QUEUE_MAX, RETRY_AFTER_MS, STALE_RETRIES_MAX } from './core/limits.ts'
 import {
   type Answers,
   type AnswerTo,
@@ -27,13 +30,16 @@ import {
   type Input,
   isDue,
   lapsesAt,
-  type Outcome,
   type Presence,
   type QueueEvent,
   type Tick,
   type Unsent,
 } from './core/queue.ts'
-import type { Batch, CommandStore, Tokens } from './store/store.ts'
+import type { Log } from './log.ts'
+import { CommitUnknown, type DeviceSession, LeaseLost, StoreUnavailable } from './store/nodes.ts'
+import type { Batch, CommandStore } from './store/store.ts'
+import { Upkeep, type UpkeepStore } from './upkeep.ts'
+import { type Settlement, Waiters } from './waiters.ts'
 
 /** A device's live connection, as the engine uses it. All calls are synchronous and must not throw. */
 export interface Link {
@@ -48,13 +54,6 @@ export interface Link {
   evicted(why: 'disabled' | 'deleted'): void
 }
 
-/** The logger's face; pino has it. */
-export interface Log {
-  info(fields: object, message: string): void
-  warn(fields: object, message: string): void
-  error(fields: object, message: string): void
-}
-
 /** What the engine tells whoever counts. */
 export interface Observer {
   batch(inputs: number, durationMs: number): void
@@ -64,9 +63,11 @@ export interface Observer {
 }
 
 export interface EngineOptions {
-  readonly store: CommandStore & Pick<Tokens, 'purgeTokens'>
+  readonly store: CommandStore & UpkeepStore
   readonly clock: Clock & Timers
   readonly ids: Ids
+  /** the other nodes that share the store; `alone` where there are none */
+  readonly cluster: Cluster
   readonly log: Log
   readonly observer: Observer
   readonly queueCap: number
@@ -85,11 +86,6 @@ export interface NewCommand {
   readonly nameJson: string
   readonly inputJson: string
 }
-
-/** How an instant command ended for the caller who waits for it; `stopping`: the server goes down and the command is on record, open. */
-export type Settlement =
-  | { readonly type: 'settled'; readonly command: Command; readonly outcome: Outcome | null }
-  | { readonly type: 'stopping'; readonly command: Command }
 
 export interface Accepted {
   readonly ok: true
@@ -125,30 +121,35 @@ interface Plan {
 export class Engine {
   readonly #options: EngineOptions
   readonly #links = new Map<number, { readonly session: number; readonly link: Link }>()
-  /** callers of instant commands by commandId, with the command as it last became durable */
-  readonly #waiters = new Map<string, { command: Command; readonly resolve: (settlement: Settlement) => void }>()
+  readonly #waiters = new Waiters()
+  readonly #upkeep: Upkeep
   /** devices whose next step is owed, because one failed, and which */
   readonly #later = new Map<number, Tick | Unsent>()
   #pending: Entry[] = []
-  #pendingWaits = 0
   #running = false
+  /** the batch in flight is taking so long that callers are sent away */
+  #stalled = false
   #stopping = false
   #idle: (() => void)[] = []
-  #armedAt = Number.POSITIVE_INFINITY
-  #disarm = (): void => undefined
-  #disarmPurge = (): void => undefined
-  #sweeping: Promise<void> | null = null
-  #sweepAgain = false
 
   constructor(options: EngineOptions) {
     this.#options = options
+    this.#upkeep = new Upkeep(
+      { ...options, node: options.ids.node },
+      {
+        tick: deviceId => this.apply(deviceId, { type: 'tick' }),
+        linked: () => [...this.#links.keys()],
+        compare: (asked, sessions) => this.#compare(asked, sessions),
+        waitedFor: () => this.#waiters.commands(),
+        overdue: now => this.#waiters.overdue(now),
+        answer: settled => this.#waiters.lookUp(settled, options.store),
+      },
+    )
   }
 
   /** Takes up what the last process left: deadlines and expiries are due from now on. */
-  async start(): Promise<void> {
-    const next = await this.#options.store.nextDue()
-    if (next !== null) this.#arm(next)
-    this.#armPurge()
+  start(): Promise<void> {
+    return this.#upkeep.start()
   }
 
   /**
@@ -157,11 +158,8 @@ export class Engine {
    */
   async stop(): Promise<void> {
     this.#stopping = true
-    this.#disarm()
-    this.#disarmPurge()
-    for (const { command, resolve } of this.#waiters.values()) resolve({ type: 'stopping', command })
-    this.#waiters.clear()
-    await this.#sweeping
+    this.#waiters.stop()
+    await this.#upkeep.stop()
     await this.idle()
   }
 
@@ -183,15 +181,15 @@ export class Engine {
 
   /**
    * Accepts a command: durable when this resolves. With `wait`, an instant command's settlement comes as a promise of its own;
-   * who does not wait any longer just drops it, the command goes on. Refusals: 99404 no such device, 99503 overloaded or stopping (nothing stored).
+   * who does not wait any longer just drops it, the command goes on. Refusals: 99404 no such device, 99503 overloaded, stopping or without a store
+   * (nothing stored; or, as the message then says, it is not known whether it was).
    */
   enqueue(deviceId: number, command: NewCommand, wait: boolean): Promise<Accepted | Refusal> {
-    if (this.#pending.length >= ENGINE_QUEUE_MAX) return Promise.resolve(overloaded('too many inputs are waiting'))
+    const refusal = this.#turnedAway()
+    if (refusal !== null) return Promise.resolve(refusal)
     if (wait) {
       if (this.#stopping) return Promise.resolve(overloaded('the server is stopping'))
-      if (this.#waiters.size + this.#pendingWaits >= WAITERS_MAX)
-        return Promise.resolve(overloaded('too many callers wait for instant commands'))
-      this.#pendingWaits += 1
+      if (!this.#waiters.reserve()) return Promise.resolve(overloaded('too many callers wait for instant commands'))
     }
     return this.#submit<Accepted>(deviceId, { type: 'new', command, wait }, null)
   }
@@ -231,8 +229,13 @@ export class Engine {
 
   /** What a caller asks, who can ask again; what devices say is always taken. */
   #ask<I extends Input>(deviceId: number, input: I): Promise<AnswerTo<I> | Refusal> {
-    if (this.#pending.length >= ENGINE_QUEUE_MAX) return Promise.resolve(overloaded('too many inputs are waiting'))
-    return this.apply(deviceId, input)
+    const refusal = this.#turnedAway()
+    return refusal === null ? this.apply(deviceId, input) : Promise.resolve(refusal)
+  }
+
+  #turnedAway(): Refusal | null {
+    if (this.#stalled) return overloaded('the store does not answer')
+    return this.#pending.length >= ENGINE_QUEUE_MAX ? overloaded('too many inputs are waiting') : null
   }
 
   /**
@@ -241,7 +244,7 @@ export class Engine {
    * Refusals: 99403 it is disabled, 99404 it does not exist any more, 99500.
    */
   connect(deviceId: number, link: Link, activates = true): Promise<Answers['connected'] | Refusal> {
-    const input: Input = { type: 'connected', node: this.#options.ids.node, activates }
+    const input: Input = { type: 'connected', activates }
     return this.#submit<Answers['connected']>(deviceId, input, link)
   }
 
@@ -251,7 +254,23 @@ export class Engine {
     return this.apply(deviceId, { type: 'disconnected', session, reason })
   }
 
-  /** Any other input. Never rejects: a failure inside is answered 99500 and logged. */
+  /** Whether a PUBLISH may start now: not once this node's lease may be over, and another may be sending to its devices. */
+  mayPublish(): boolean {
+    return this.#options.cluster.mayPublish()
+  }
+
+  /** What another node has told. It may be old, or told twice. */
+  hear({ look, settled }: Tidings): void {
+    if (this.#pending.length >= ENGINE_QUEUE_MAX) return
+    for (const deviceId of look) void this.apply(deviceId, { type: 'tick' })
+    this.#waiters
+      .lookUp(settled, this.#options.store)
+      .catch((error: unknown) =>
+        this.#options.log.warn({ err: error }, 'what another node settled cannot be read now, the next look finds it'),
+      )
+  }
+
+  /** Any other input. Never rejects: a failure inside is answered 99500 and logged; 99503 where the store cannot be reached. */
   apply<I extends Input>(deviceId: number, input: I): Promise<AnswerTo<I> | Refusal> {
     return this.#submit<AnswerTo<I>>(deviceId, input, null)
   }
@@ -299,28 +318,71 @@ export class Engine {
     return this.#pending.splice(0, alone < 0 ? BATCH_MAX_INPUTS : Math.max(alone, 1))
   }
 
-  /** One bad input never harms another: a batch that fails is tried again input by input, and the one that fails alone is answered 99500. */
+  /** Callers are not left waiting behind a batch that takes this long. What is in it is in the store's hands. */
+  #stall(): void {
+    this.#stalled = true
+    this.#options.log.warn(
+      { pending: this.#pending.length },
+      'the store does not answer, callers are told to come again',
+    )
+    const asked = this.#pending.filter(({ input }) => isAsked(input))
+    this.#pending = this.#pending.filter(({ input }) => !isAsked(input))
+    for (const entry of asked) this.#answer(entry, overloaded('the store does not answer'))
+  }
+
   async #batch(entries: Entry[]): Promise<void> {
     const startedAt = performance.now()
+    const { clock, store, observer } = this.#options
+    const stalls = clock.at(clock.now() + BATCH_STALL_MS, () => this.#stall())
     let plan: Plan
     let stale: ReadonlySet<number>
     try {
       plan = await this.#plan(entries)
-      stale = new Set(plan.batch.changes.length > 0 ? await this.#options.store.commit(plan.batch) : [])
+      stale = new Set(plan.batch.changes.length > 0 ? await store.commit(plan.batch) : [])
     } catch (error) {
-      const [only] = entries
-      if (only && entries.length === 1) return this.#fail(only, error)
-      this.#options.log.warn({ err: error, inputs: entries.length }, 'batch failed, trying its inputs one by one')
-      for (const entry of entries) entry.alone = true
-      this.#pending.unshift(...entries)
-      return
+      return this.#batchFailed(entries, error)
+    } finally {
+      stalls()
+      this.#stalled = false
     }
     for (const { entry, refusal } of plan.refused) this.#answer(entry, refusal)
+    const written = plan.works.filter(({ deviceId }) => !stale.has(deviceId))
     for (const work of plan.works) {
       if (stale.has(work.deviceId)) this.#again(work)
       else this.#act(work, plan.inputs)
     }
-    this.#options.observer.batch(entries.length, performance.now() - startedAt)
+    const { ids, cluster } = this.#options
+    for (const [node, tidings] of tidingsOf(written, ids.node, cluster.others())) cluster.tell(node, tidings)
+    observer.batch(entries.length, performance.now() - startedAt)
+  }
+
+  /**
+   * One bad input never harms another: a batch that fails is tried again input by input, and the one that fails alone is answered 99500. But where the
+   * store is not to be had, each would fail like the other: callers may come again, and what devices said is kept for later.
+   */
+  async #batchFailed(entries: Entry[], error: unknown): Promise<void> {
+    const { log, cluster, clock } = this.#options
+    const isLost = error instanceof LeaseLost
+    if (isLost) cluster.leaseLost()
+    if (isLost || error instanceof CommitUnknown) {
+      log.error({ err: error, inputs: entries.length }, 'batch refused')
+      for (const entry of entries) this.#answer(entry, isLost ? overloaded('this node is ending') : unknown)
+      return
+    }
+    if (error instanceof StoreUnavailable) {
+      const isKept = ({ input }: Entry): boolean => !this.#stopping && isSaid(input)
+      const kept = entries.filter(isKept)
+      log.warn({ err: error, inputs: entries.length, kept: kept.length }, 'the store cannot be reached')
+      for (const entry of entries) if (!isKept(entry)) this.#answer(entry, overloaded('the store cannot be reached'))
+      this.#pending.unshift(...kept)
+      if (kept.length > 0) await new Promise<void>(resolve => clock.at(clock.now() + RETRY_AFTER_MS, resolve))
+      return
+    }
+    const [only] = entries
+    if (only && entries.length === 1) return this.#fail(only, error)
+    log.warn({ err: error, inputs: entries.length }, 'batch failed, trying its inputs one by one')
+    for (const entry of entries) entry.alone = true
+    this.#pending.unshift(...entries)
   }
 
   #fail(entry: Entry, error: unknown): void {
@@ -367,8 +429,10 @@ export class Engine {
     }
     const all = [...works.values()]
     const changed = all.filter(isChanged)
-    const inputs = await this.#inputsToPublish(changed)
-    const batch = { node: this.#options.ids.node, lastCommandId, now, changes: changed.map(toChange) }
+    const inputs = await inputsToPublish(changed, this.#options.store)
+    const { ids, cluster } = this.#options
+    const life = cluster.epoch === null ? {} : { epoch: cluster.epoch }
+    const batch = { node: ids.node, ...life, lastCommandId, now, changes: changed.map(toChange) }
     return { works: all, refused, inputs, batch }
   }
 
@@ -390,8 +454,29 @@ export class Engine {
     const keys = [...named].map(([deviceId, commandIds]) => ({ deviceId, commandIds }))
     const queues = await this.#options.store.load(keys)
     const works = new Map<number, Work<Entry>>()
-    for (const queue of queues) if (queue !== null) works.set(queue.deviceId, newWork(queue))
+    for (const [i, { deviceId }] of keys.entries()) {
+      const queue = queues[i] ?? null
+      this.#checkLink(deviceId, queue)
+      if (queue !== null) works.set(deviceId, newWork(queue))
+    }
     return works
+  }
+
+  #compare(asked: readonly number[], sessions: readonly DeviceSession[]): void {
+    const found = new Map(sessions.map(session => [session.deviceId, session]))
+    for (const deviceId of asked) this.#checkLink(deviceId, found.get(deviceId) ?? null)
+  }
+
+  /** Other nodes let devices in, disable and delete them too: a link that is not the session on record any more ends, whoever did that. */
+  #checkLink(deviceId: number, record: Pick<DeviceSession, 'sessionNo' | 'sessionNode'> | null): void {
+    const here = this.#links.get(deviceId)
+    // One that began since the record was read is not on it yet.
+    if (here === undefined || (record !== null && record.sessionNo < here.session)) return
+    if (record?.sessionNo === here.session && record.sessionNode === this.#options.ids.node) return
+    this.#links.delete(deviceId)
+    if (record === null) here.link.evicted('deleted')
+    else if (record.sessionNo > here.session) here.link.takenOver()
+    else here.link.evicted('disabled')
   }
 
   /** Decides one entry and notes what it changes. Returns the id that it used, if any, or why it is refused. A decision that throws fails alone. */
@@ -424,37 +509,20 @@ export class Engine {
     return { type: 'enqueue', id, kind, identifier, timeoutS, pendingTtlS, by }
   }
 
-  #situation({ deviceId, effects }: Work<Entry>, now: number) {
+  #situation({ deviceId, effects, queue, done }: Work<Entry>, now: number) {
     const here = this.#links.get(deviceId)
-    const found = here ? { session: here.session, ...here.link.presence() } : null
+    // A session that began in this batch has its link after the commit only, and is not away: it may be one that comes over from another node.
+    const begins = done.some(({ answer }) => answer.ok && 'session' in answer && answer.session === queue.sessionNo)
+    const begun = begins ? { session: queue.sessionNo, ready: false, silent: false } : null
+    const found = here ? { session: here.session, ...here.link.presence() } : begun
     // An earlier input of this batch found the connection suspect, or ended it, which its link is told after the commit only.
     const isSuspect = effects.some(effect => effect.type === 'suspect' && effect.session === here?.session)
-    const isEvicted = effects.some(effect => effect.type === 'evict' && here && here.session <= effect.session)
+    const isEvicted = effects.some(effect => effect.type === 'evict' && found && found.session <= effect.session)
     const suspected = found && isSuspect ? { ...found, ready: false } : found
     const presence = isEvicted ? null : suspected
-    return { now, presence, dispatch: !this.#stopping, queueCap: this.#options.queueCap }
-  }
-
-  /** What the publishes of this batch carry. Read before the commit: a read that fails then leaves nothing half done. */
-  async #inputsToPublish(works: readonly Work<Entry>[]): Promise<Map<string, string>> {
-    const inputs = new Map<string, string>()
-    const missing: string[] = []
-    for (const work of works) {
-      for (const effect of work.effects) {
-        if (effect.type !== 'publish') continue
-        const body = work.bodies.get(effect.commandId)
-        if (body) inputs.set(effect.commandId, body.inputJson)
-        else missing.push(effect.commandId)
-      }
-    }
-    if (missing.length === 0) return inputs
-    const bodies = await this.#options.store.bodies(missing)
-    for (const id of missing) {
-      const body = bodies.get(id)
-      assert(body, `command ${id} has a body`)
-      inputs.set(id, body.inputJson)
-    }
-    return inputs
+    const { ids, cluster, queueCap } = this.#options
+    const dispatch = !this.#stopping && cluster.mayPublish()
+    return { now, node: ids.node, others: cluster.others(), presence, dispatch, queueCap }
   }
 
   /** Another writer changed the device since it was loaded: nothing of it was written, so its inputs go first into the next batch. */
@@ -492,12 +560,11 @@ export class Engine {
     const waits = entry.input.wait && isOpen(command.state)
     if (!waits) return { ok: true, command, settlement: null }
     if (this.#stopping) return { ok: true, command, settlement: Promise.resolve({ type: 'stopping', command }) }
-    const settlement = new Promise<Settlement>(resolve => this.#waiters.set(command.id, { command, resolve }))
-    return { ok: true, command, settlement }
+    return { ok: true, command, settlement: this.#waiters.wait(entry.deviceId, command) }
   }
 
   #answer(entry: Entry, answer: Answers[keyof Answers] | Accepted | Refusal): void {
-    if (entry.input.type === 'new' && entry.input.wait) this.#pendingWaits -= 1
+    if (entry.input.type === 'new' && entry.input.wait) this.#waiters.release()
     if (answer.ok && 'outcome' in answer) this.#options.observer.reply(answer.outcome)
     entry.resolve(answer)
   }
@@ -514,7 +581,13 @@ export class Engine {
         this.#publish(work, effect, inputs)
         break
       case 'settled':
-        this.#settled(effect.command, work.outcomes.find(({ commandId }) => commandId === effect.command.id) ?? null)
+        this.#waiters.written(
+          effect.command,
+          work.outcomes.find(({ commandId }) => commandId === effect.command.id) ?? null,
+        )
+        break
+      case 'wake':
+        // Told with all of this batch, once they are done.
         break
       case 'suspect': {
         const here = this.#links.get(work.deviceId)
@@ -543,6 +616,7 @@ export class Engine {
     const here = this.#links.get(work.deviceId)
     let reason: Unsent['reason'] | null
     if (here?.session !== session) reason = 'sessionGone'
+    else if (!this.mayPublish()) reason = 'fenced'
     else if (this.#options.clock.now() >= notAfter) reason = 'late'
     else reason = here.link.publish({ commandId, kind, identifier, inputJson, session, notAfter })
     if (reason === null) this.#options.observer.published()
@@ -550,68 +624,8 @@ export class Engine {
   }
 
   #stillOpen(command: Command): void {
-    this.#arm(lapsesAt(command))
-    const waiter = this.#waiters.get(command.id)
-    if (waiter) waiter.command = command
-  }
-
-  #settled(command: Command, outcome: Outcome | null): void {
-    const waiter = this.#waiters.get(command.id)
-    this.#waiters.delete(command.id)
-    waiter?.resolve({ type: 'settled', command, outcome })
-  }
-
-  /** One timer for everything that lapses: set to the earliest known instant; what it finds stale costs one look at the index. */
-  #arm(instant: number): void {
-    if (this.#stopping || instant >= this.#armedAt) return
-    this.#disarm()
-    this.#armedAt = instant
-    this.#disarm = this.#options.clock.at(instant, () => {
-      this.#armedAt = Number.POSITIVE_INFINITY
-      this.#sweepAgain = true
-      this.#sweeping ??= this.#sweep()
-    })
-  }
-
-  async #sweep(): Promise<void> {
-    const { store, clock, log } = this.#options
-    while (this.#sweepAgain) {
-      this.#sweepAgain = false
-      try {
-        const devices = await store.due(clock.now(), SWEEP_MAX_DEVICES)
-        const answers = await Promise.all(devices.map(deviceId => this.apply(deviceId, { type: 'tick' })))
-        // One that was deleted meanwhile has nothing due any more.
-        const failed = answers.some(answer => !answer.ok && answer.code !== errors.notFound.code)
-        const next = await store.nextDue()
-        if (next !== null) this.#arm(failed ? Math.max(next, clock.now() + RETRY_AFTER_MS) : next)
-      } catch (error) {
-        log.error({ err: error }, 'sweep failed, trying again')
-        this.#arm(clock.now() + RETRY_AFTER_MS)
-      }
-    }
-    this.#sweeping = null
-  }
-
-  #armPurge(): void {
-    const { clock } = this.#options
-    this.#disarmPurge = clock.at(clock.now() + PURGE_EVERY_MS, () => void this.#purge())
-  }
-
-  /** Final records past their retention, and with them what else has had its time: tokens and proofs. */
-  async #purge(): Promise<void> {
-    const { store, clock, retentionMs, log } = this.#options
-    try {
-      await store.purgeTokens(clock.now())
-      let purged = PURGE_MAX_ROWS
-      while (purged === PURGE_MAX_ROWS && !this.#stopping) {
-        purged = await store.purge(clock.now() - retentionMs, PURGE_MAX_ROWS)
-        // Other work gets its turn between two steps.
-        await new Promise<void>(resolve => this.#options.defer(resolve))
-      }
-    } catch (error) {
-      log.error({ err: error }, 'purge failed, trying again later')
-    }
-    if (!this.#stopping) this.#armPurge()
+    this.#upkeep.arm(lapsesAt(command))
+    this.#waiters.written(command, null)
   }
 }
 
@@ -620,10 +634,7 @@ const overloaded = (why: string): Refusal =>
 
 const internal = refuse(errors.internal, 'Internal Server Error')
 
-const bodyOf = ({ nameJson, inputJson }: NewCommand): CommandBody => ({
-  nameJson,
-  inputJson,
-  outputJson: null,
-  deviceCode: null,
-  deviceMessage: null,
-})
+const unknown = refuse(
+  errors.unavailable,
+  'Service unavailable: the store was lost while it wrote; it is not known whether this was done, so look before you repeat it',
+)

@@ -2,6 +2,7 @@
 
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { Clock } from './clock.ts'
+import type { Cluster } from './cluster/signal.ts'
 import { stateName } from './core/command.ts'
 import { METRICS_TEXT_MS } from './core/limits.ts'
 import type { Engine, Observer } from './engine.ts'
@@ -49,6 +50,12 @@ export class Metrics implements Observer {
     labelNames: ['event'],
     registers: [this.registry],
   })
+  readonly #proxyHeaders = new Counter({
+    name: 'downlink_proxy_headers_refused_total',
+    help: 'Connections that were closed because no PROXY protocol header came, or a wrong one, and why',
+    labelNames: ['fault'],
+    registers: [this.registry],
+  })
 
   #text: { readonly madeAt: number; readonly text: Promise<string> } | null = null
 
@@ -89,6 +96,43 @@ export class Metrics implements Observer {
     gauge('downlink_engine_pending', 'Inputs waiting for a batch', () => engine.gauges().pending)
   }
 
+  /** Of a node among others. */
+  watchNode(
+    node: number,
+    cluster: Cluster,
+    signals: Readonly<Record<'told' | 'heard' | 'dropped' | 'refused', number>>,
+  ): void {
+    const registers = [this.registry]
+    new Gauge({ name: 'downlink_node', help: 'Number of this node', registers }).set(node)
+    new Gauge({
+      name: 'downlink_nodes_alive',
+      help: 'Nodes whose lease is good as far as this one knows, itself included',
+      registers,
+      collect() {
+        this.set((cluster.others()?.alive.size ?? 0) + 1)
+      },
+    })
+    new Gauge({
+      name: 'downlink_lease_good',
+      help: '1 while this node may send to its devices, 0 while its lease may be over',
+      registers,
+      collect() {
+        this.set(cluster.mayPublish() ? 1 : 0)
+      },
+    })
+    const kinds = ['told', 'heard', 'dropped', 'refused'] as const
+    new Counter({
+      name: 'downlink_signals_total',
+      help: 'Devices and commands that nodes tell each other of: told, heard, dropped, and texts refused',
+      labelNames: ['kind'],
+      registers,
+      collect() {
+        this.reset()
+        for (const kind of kinds) this.inc({ kind }, signals[kind])
+      },
+    })
+  }
+
   batch(inputs: number, durationMs: number): void {
     this.#batchInputs.observe(inputs)
     this.#batchSeconds.observe(durationMs / 1000)
@@ -115,5 +159,10 @@ export class Metrics implements Observer {
 
   mqtt(event: string): void {
     this.#mqtt.inc({ event })
+  }
+
+  /** fault must be of a fixed set */
+  proxyHeader(fault: string): void {
+    this.#proxyHeaders.inc({ fault })
   }
 }

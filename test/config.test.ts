@@ -24,12 +24,14 @@ describe('serve configuration', () => {
       http: { host: '127.0.0.1', port: 8080 },
       mqtt: { host: '127.0.0.1', port: 11883 },
       mqtts: null,
+      proxyProtocol: false,
       store: { type: 'sqlite', path: 'data/downlink.db' },
       fleetFile: null,
       codecsDir: null,
       auth: 'signature',
       iKnowThisIsOpen: false,
-      nodeId: 0,
+      nodeId: null,
+      signal: null,
       queueCap: 50,
       readyAfterMs: 2000,
       reactivation: 'strict',
@@ -67,8 +69,8 @@ describe('serve configuration', () => {
     expect(config([], { [env]: '' })).toEqual(config([]))
   })
 
-  it('covers every option but those of TLS and the flag in that table', () => {
-    const others = ['mqtts', 'tls-cert', 'tls-key', 'tls-client-ca', 'i-know-this-is-open']
+  it('covers every option but those of TLS, the flags and the one of nodes in that table', () => {
+    const others = ['mqtts', 'tls-cert', 'tls-key', 'tls-client-ca', 'proxy-protocol', 'i-know-this-is-open', 'signal']
     expect(serveSpec.options.map(({ name }) => name).sort()).toEqual([...table.map(([name]) => name), ...others].sort())
   })
 
@@ -134,12 +136,13 @@ describe('serve configuration', () => {
     ['sqlite:', /needs a path/],
     ['sqlite::memory:', /needs a path/],
     ['sqlite://data/x.db', /needs a path/],
-    ['data/downlink.db', /neither/],
-    ['memory:x', /neither/],
-    ['', /neither/],
-    ['postgres://u:hunter2@h/db', /PostgreSQL is not in this version/],
-    ['postgresql://u:hunter2@h/db', /PostgreSQL is not in this version/],
-    ['mysql://u:hunter2@h/db', /neither/],
+    ['data/downlink.db', /none of/],
+    ['memory:x', /none of/],
+    ['', /none of/],
+    ['postgres:u:hunter2@h/db', /is not an address of a database/],
+    ['postgres://u:hunter2@h', /is not an address of a database/],
+    ['postgresql:///hunter2', /is not an address of a database/],
+    ['mysql://u:hunter2@h/db', /none of/],
   ])('refuses the store "%s" and does not repeat it', (url, rule) => {
     const [problem = ''] = problems([`--store=${url}`])
     expect(problem).toMatch(/^--store \(DOWNLINK_STORE\): /)
@@ -147,9 +150,43 @@ describe('serve configuration', () => {
     expect(problem).not.toContain('hunter2')
   })
 
+  it('takes the address of a database, with a key that the environment must hold', () => {
+    const url = 'postgres://u:hunter2@h:5433/db?sslmode=require'
+    expect(config(['--store', url], { DOWNLINK_SECRET_KEY: KEY }).store).toEqual({ type: 'postgres', url })
+    const socket = 'postgresql:///db?host=/run/postgresql'
+    expect(config(['--store', socket], { DOWNLINK_SECRET_KEY: KEY }).store).toEqual({ type: 'postgres', url: socket })
+    expect(problems(['--store', url])).toEqual([
+      'DOWNLINK_SECRET_KEY: is needed with PostgreSQL, the same on every node; make one with: openssl rand -hex 32',
+    ])
+  })
+
+  it('takes the address of NATS where nodes share a store', () => {
+    const store = ['--store', 'postgres://h/db']
+    const key = { DOWNLINK_SECRET_KEY: KEY }
+    expect(config([...store, '--signal', 'nats://h:4222'], key).signal).toBe('nats://h:4222')
+    expect(config(store, { ...key, DOWNLINK_SIGNAL: 'tls://u:p@h' }).signal).toBe('tls://u:p@h')
+    for (const url of ['http://h', 'nats:h:4222', 'hunter2', ''])
+      expect(problems([...store, `--signal=${url}`], key)).toEqual([
+        '--signal (DOWNLINK_SIGNAL): is not an address of NATS, such as nats://127.0.0.1:4222 or tls://nats.example:4222/production',
+      ])
+    expect(problems(['--signal=nats://h'])).toEqual([
+      '--signal (DOWNLINK_SIGNAL): is for nodes that share a store; this one has its store to itself',
+    ])
+  })
+
   it('takes absolute paths of stores', () => {
     expect(config(['--store', 'sqlite:/var/x.db']).store).toEqual({ type: 'sqlite', path: '/var/x.db' })
     expect(config(['--store', 'sqlite:///var/x.db']).store).toEqual({ type: 'sqlite', path: '///var/x.db' })
+  })
+
+  it('expects balancers in front only when told so', () => {
+    expect(config(['--proxy-protocol']).proxyProtocol).toBe(true)
+    expect(config([], { DOWNLINK_PROXY_PROTOCOL: '1' }).proxyProtocol).toBe(true)
+    expect(config([], { DOWNLINK_PROXY_PROTOCOL: 'false' }).proxyProtocol).toBe(false)
+    expect(problems(['--proxy-protocol=v2'])).toEqual(['--proxy-protocol: takes no value'])
+    expect(problems([], { DOWNLINK_PROXY_PROTOCOL: 'v2' })).toEqual([
+      '--proxy-protocol (DOWNLINK_PROXY_PROTOCOL): "v2" is not one of true, 1, false, 0',
+    ])
   })
 
   it('tells every problem at once', () => {
@@ -169,6 +206,8 @@ describe('serve configuration', () => {
     [['--http=1', '--http=2'], ['--http: given twice']],
     [['--i-know-this-is-open=yes'], ['--i-know-this-is-open: takes no value']],
     [['extra'], ['unexpected argument "extra"']],
+    [['postgres://u:hunter2@h/db'], ['unexpected argument "postgres://…@h/db"']],
+    [['nats://u:p@ss@h'], ['unexpected argument "nats://…@h"']],
     [['-v'], ['unknown option -v']],
     [['--', '--http'], ['unexpected argument "--http"']],
     [['--zzzzzzzz'], ['unknown option --zzzzzzzz']],
@@ -221,12 +260,14 @@ describe('serve configuration', () => {
       ['--tls-cert file', 'DOWNLINK_TLS_CERT'],
       ['--tls-key file', 'DOWNLINK_TLS_KEY'],
       ['--tls-client-ca file', 'DOWNLINK_TLS_CLIENT_CA'],
+      ['--proxy-protocol', 'DOWNLINK_PROXY_PROTOCOL'],
       ['--store url', 'DOWNLINK_STORE, default sqlite:data/downlink.db'],
       ['--fleet file', 'DOWNLINK_FLEET'],
       ['--codecs dir', 'DOWNLINK_CODECS'],
       ['--auth signature|open', 'DOWNLINK_AUTH, default signature'],
       ['--i-know-this-is-open', 'DOWNLINK_I_KNOW_THIS_IS_OPEN'],
-      ['--node-id n', 'DOWNLINK_NODE_ID, default 0'],
+      ['--node-id n', 'DOWNLINK_NODE_ID'],
+      ['--signal url', 'DOWNLINK_SIGNAL'],
       ['--queue-cap n', 'DOWNLINK_QUEUE_CAP, default 50'],
       ['--ready-after ms', 'DOWNLINK_READY_AFTER, default 2000'],
       ['--reactivation strict|lenient', 'DOWNLINK_REACTIVATION, default strict'],

@@ -85,6 +85,21 @@ describe('the ledger', () => {
     expect(together.found()).toEqual([])
   })
 
+  it('sees two in flight, where the first is open beyond doubt', () => {
+    const arrives = (afterMs: number, happens: (story: Story) => void = () => undefined): Fault[] => {
+      const story = new Story().accept(first).accept(second)
+      story.received('a1', first, 1, 1)
+      story.nowMs = afterMs
+      happens(story)
+      story.received('a1', second, 2, 1)
+      return story.found()
+    }
+    expect(arrives(1_500)).toEqual(['twoAtOnce'])
+    expect(arrives(1_500, story => story.answering(first))).toEqual([])
+    // Its timeout of 2 s counts from its sending, which is not seen, but which came after the call.
+    expect(arrives(2_000)).toEqual([])
+  })
+
   it('demands nothing of a call without an answer, but to be carried out once at most', () => {
     const undone = new Story()
     undone.unanswered(undone.calling('a1', 2, 600), true)
@@ -126,6 +141,16 @@ describe('the ledger', () => {
       },
     ],
     [
+      'timed out, though its answer was acknowledged before its timeout',
+      (story: Story) => {
+        story.nowMs = 1_000
+        story.received('a1', first, 1, 1)
+        story.nowMs = 1_800
+        story.answer(first)
+        story.shown('a1', first, 7, 1, story.reading())
+      },
+    ],
+    [
       'done, though its answer came too late',
       (story: Story) => {
         story.received('a1', first, 1, 1)
@@ -161,6 +186,16 @@ describe('the ledger', () => {
     const story = new Story().accept(first)
     happens(story)
     expect(end(story, first)).toEqual(['contradiction'])
+  })
+
+  it('takes no short time for a proof while servers are struck that live on', () => {
+    const story = new Story().accept(first)
+    story.calm(false)
+    story.nowMs = 2_500
+    story.received('a1', first, 1, 1)
+    story.answer(first)
+    story.shown('a1', first, 7, 1, story.reading())
+    expect(end(story, first)).toEqual([])
   })
 
   it('sees an instant command of which its caller was told something else', () => {
@@ -237,6 +272,32 @@ describe('the ledger', () => {
       expect(onItsWay.found()).toEqual([])
     })
 
+    it('lets what is told at the deadline be told as if it were away, and what may be its own ghost take it away', () => {
+      let nowMs = 0
+      const told = (ledger: Ledger, waitMs: number): Fault[] => {
+        const call = ledger.calling('s1', 2, 0)
+        nowMs += waitMs
+        ledger.answered(call, { status: 200, code: 11900, commandId: first, text: '' })
+        return ledger.faults.map(({ fault }) => fault)
+      }
+      const several = { hauntMs: 5_000, clocksDifferMs: 500 }
+      /** logged in on connection 2, having given up a login on connection 1 so long before */
+      const haunted = (waitMs: number): Ledger => {
+        const ledger = new Ledger(() => nowMs, several)
+        const { presence } = ledger
+        const [old, fresh] = [presence.open(), presence.open()]
+        presence.loginAsked('s1', old)
+        presence.lost(old)
+        nowMs += waitMs
+        presence.loggedIn(presence.loginAsked('s1', fresh), true)
+        return ledger
+      }
+      expect(told(haunted(5_000), 0)).toEqual(['contradiction'])
+      expect(told(haunted(5_000), 1_400)).toEqual(['contradiction'])
+      expect(told(haunted(5_000), 1_500)).toEqual([])
+      expect(told(haunted(4_999), 0)).toEqual([])
+    })
+
     it('sees that a caller was told that it is away, though it was here all the while', () => {
       const told = (story: Behind, during = () => undefined as unknown): Fault[] => {
         const call = story.calling('s1', 2, 0)
@@ -274,7 +335,7 @@ describe('the harness', () => {
 
     it('counts nothing that must not be', () => {
       expect(ran).toMatchObject({ code: 0 })
-      expect(ran.printed.match(/^ +0 {2}\S.*$/gm)).toHaveLength(9)
+      expect(ran.printed.match(/^ +0 {2}\S.*$/gm)).toHaveLength(10)
     })
     const figure = (kind: string, name: string): number => {
       const line = ran.printed.split('\n').find(each => each.startsWith(kind)) ?? ''

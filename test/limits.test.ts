@@ -25,6 +25,9 @@ describe('limits', () => {
     expect(limits.IDS_PER_MS).toBe(2 ** 13)
     expect(limits.PAGE_SIZE_DEFAULT).toBeLessThanOrEqual(limits.PAGE_SIZE_MAX)
     expect(limits.EXPRESSION_MAX_DEPTH).toBeLessThan(limits.EXPRESSION_MAX_TERMS)
+    // A COMMIT that never arrives is given up by PostgreSQL before whoever asks about it gives up, and the question may wait for that.
+    expect(limits.COPY_IDLE_MAX_MS).toBeLessThan(limits.COPY_DOUBT_MS)
+    expect(limits.COPY_DOUBT_MS).toBeLessThan(limits.COPY_STATEMENT_MAX_MS)
     // Every default is within what its option takes.
     expect(limits.RETENTION_DAYS).toBeLessThanOrEqual(limits.RETENTION_MAX_DAYS)
     expect(limits.CLOCK_WINDOW_MIN).toBeLessThanOrEqual(limits.CLOCK_WINDOW_MAX_MIN)

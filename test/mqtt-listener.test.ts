@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto'
 import type { IPublishPacket, Packet } from 'mqtt-packet'
 import { afterEach, describe, expect, it } from 'vitest'
+import { alone } from '../src/cluster/signal.ts'
 import { Kind, State } from '../src/core/command.ts'
 import { errors } from '../src/core/errors.ts'
 import {
@@ -278,6 +279,16 @@ describe('the first packet', () => {
     device.send(connectPacket('d1'))
     expect(await device.next('connack')).toMatchObject({ returnCode: 3 })
     expect(rig.logged).toContainEqual(expect.objectContaining({ level: 'error', message: 'login failed' }))
+  })
+
+  it('is refused by a node whose lease is not good, and taken once it is again', async () => {
+    let isGood = false
+    const rig = await start({ cluster: { ...alone, mayPublish: () => isGood } })
+    const early = await rig.raw()
+    early.send(connectPacket('d1'))
+    expect(await early.next('connack')).toMatchObject({ returnCode: 3 })
+    isGood = true
+    await rig.rawDevice('d1')
   })
 
   it('is refused when as many devices are connected as may be, except from one of them', async () => {

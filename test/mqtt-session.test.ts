@@ -39,6 +39,7 @@ const open = (over: Partial<SessionTerms> = {}, member: Partial<Member> = {}) =>
       readyAfterMs: READY_AFTER,
       compression: 'none',
       activation: null,
+      mayPublish: () => true,
       ...over,
     },
     { ...own, ...member },

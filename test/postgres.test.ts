@@ -445,6 +445,19 @@ describe('migrations', () => {
     )
   })
 
+  test('that break are not applied under nodes of the version before', async () => {
+    const store = await open({ migrations: own })
+    const { lease } = (await store.takeNode(3, 60_000))!
+    const breaking = [...own, migration(next, 'create table not_understood (x integer)', true)]
+    await expect(open({ migrations: breaking })).rejects.toThrow(/nodes of it are running \(3\)\. Stop them all first/)
+    expect(await sql("select 1 from pg_tables where tablename = 'not_understood'")).toEqual([])
+    await store.releaseNode(lease)
+    await open({ migrations: breaking })
+    expect(await sql("select count(*)::integer as n from pg_tables where tablename = 'not_understood'")).toEqual([
+      { n: 1 },
+    ])
+  })
+
   test('from the first schema on, with all that it holds, while a program of that time goes on working', async () => {
     await open({ migrations: own.slice(0, 1) })
     await sql(`insert into organization values ('o1', 'One');

@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type Command, isOpen, Kind, makeId, State, stateName } from '../src/core/command.ts'
 import { errors } from '../src/core/errors.ts'
-import { LATE_REPLIES_KEPT } from '../src/core/limits.ts'
+import { LATE_REPLIES_KEPT, NODE_MARGIN_MS } from '../src/core/limits.ts'
 import {
   type Answers,
   type Decision,
@@ -100,6 +100,8 @@ const waiting: Presence = { session: SESSION, ready: false, silent: true }
 const readyNow: Presence = { session: SESSION, ready: true, silent: false }
 const at = (now: number, presence: Presence | null, over: Partial<Situation> = {}): Situation => ({
   now,
+  node: 0,
+  others: null,
   presence,
   dispatch: true,
   queueCap: 50,
@@ -132,6 +134,7 @@ describe('the table: what each input does to a command in each state', () => {
     | 'reply 200'
     | 'reply 405'
     | 'unsent'
+    | 'unsent, fenced'
     | 'unsent, older session'
     | 'unsent, too large'
     | 'unsent, codec'
@@ -158,7 +161,7 @@ describe('the table: what each input does to a command in each state', () => {
   const reply = { type: 'reply', commandId: subject, message: null, outputJson: '{}' } as const
   const unsent = { type: 'unsent', commandId: subject, session: SESSION } as const
   type Cell = { input: Input; situation: Situation; device?: Partial<Queue> }
-  const connected = { type: 'connected', node: 0, activates: true } as const
+  const connected = { type: 'connected', activates: true } as const
   const columns: Record<Column, (command: Command) => Cell> = {
     'enqueue of another': () => ({ input: enqueueInput(), situation: at(T0 + 1, waiting) }),
     'cancel one': () => ({ input: { type: 'cancel', commandId: subject, by: 'app' }, situation: at(T0 + 1, waiting) }),
@@ -179,6 +182,7 @@ describe('the table: what each input does to a command in each state', () => {
     'reply 200': () => ({ input: { ...reply, code: 200, deviceCode: '200' }, situation: at(T0 + 1, waiting) }),
     'reply 405': () => ({ input: { ...reply, code: 405, deviceCode: '405' }, situation: at(T0 + 1, waiting) }),
     unsent: () => ({ input: { ...unsent, reason: 'sessionGone' }, situation: at(T0 + 1, waiting) }),
+    'unsent, fenced': () => ({ input: { ...unsent, reason: 'fenced' }, situation: at(T0 + 1, waiting) }),
     'unsent, older session': () => ({
       input: { ...unsent, session: SESSION - 1, reason: 'sessionGone' },
       situation: at(T0 + 1, waiting),
@@ -210,6 +214,7 @@ describe('the table: what each input does to a command in each state', () => {
     'reply 200': 'ignored',
     'reply 405': 'ignored',
     unsent: 'ignored',
+    'unsent, fenced': 'ignored',
     'unsent, older session': 'ignored',
     'unsent, too large': 'ignored',
     'unsent, codec': 'ignored',
@@ -236,6 +241,7 @@ describe('the table: what each input does to a command in each state', () => {
       'reply 200': 'ignored',
       'reply 405': 'ignored',
       unsent: 'ignored',
+      'unsent, fenced': 'ignored',
       'unsent, older session': 'ignored',
       'unsent, too large': 'ignored',
       'unsent, codec': 'ignored',
@@ -260,6 +266,7 @@ describe('the table: what each input does to a command in each state', () => {
       'reply 200': 'ignored',
       'reply 405': 'ignored',
       unsent: 'ignored',
+      'unsent, fenced': 'ignored',
       'unsent, older session': 'ignored',
       'unsent, too large': 'ignored',
       'unsent, codec': 'ignored',
@@ -284,6 +291,7 @@ describe('the table: what each input does to a command in each state', () => {
       'reply 200': State.succeeded,
       'reply 405': State.failed,
       unsent: State.created,
+      'unsent, fenced': State.created,
       'unsent, older session': 'ignored',
       'unsent, too large': State.failed,
       'unsent, codec': State.failed,
@@ -308,6 +316,7 @@ describe('the table: what each input does to a command in each state', () => {
       'reply 200': State.succeeded,
       'reply 405': State.failed,
       unsent: State.failed,
+      'unsent, fenced': State.failed,
       'unsent, older session': 'ignored',
       'unsent, too large': State.failed,
       'unsent, codec': State.failed,
@@ -620,7 +629,7 @@ describe('a device in a reboot loop', () => {
     let events = 0
     for (let second = 0; second < 60; second++) {
       const now = T0 + second * 1000
-      const came = decide(queue, { type: 'connected', node: 0, activates: true }, at(now, null))
+      const came = decide(queue, { type: 'connected', activates: true }, at(now, null))
       expect(came.queue).toMatchObject({ sessionNo: SESSION + second + 1, lastOnlineAt: now })
       const left: Input = { type: 'disconnected', session: came.queue.sessionNo, reason: 'closed' }
       const went = decide(came.queue, left, at(now + 500, null))
@@ -634,7 +643,7 @@ describe('a device in a reboot loop', () => {
 })
 
 describe('a device becomes active', () => {
-  const connect = (activates: boolean): Input => ({ type: 'connected', node: 0, activates })
+  const connect = (activates: boolean): Input => ({ type: 'connected', activates })
   const fresh = emptyQueue({ activeAt: null, lastOnlineAt: null })
 
   it('when it connects with a secret of its own, and not by the secret of its product', () => {
@@ -665,6 +674,85 @@ describe('a device becomes active', () => {
   })
 })
 
+describe('a device whose session is on another node', () => {
+  const [cached, instantly] = [commandIn(State.created, TTL_S), commandIn(State.created, 0, idAt(T0, 1))]
+  const there = (over: Partial<Situation> = {}) => at(T0 + 2, null, { node: 1, others: alive(0, 5), ...over })
+  const wake: Effect = { type: 'wake', node: 0 }
+  const alive = (...nodes: number[]) => ({ alive: new Set(nodes), asOf: T0 + NODE_MARGIN_MS })
+
+  it('is not away: instant commands are taken, and wait, and the node is told', () => {
+    const { effects, answer } = decide(queueWith(), enqueueInput({ pendingTtlS: 0 }), there())
+    expect(answer).toMatchObject({ ok: true, command: { state: State.created } })
+    expect(effects).toEqual([wake])
+    const tick = decide(queueWith(cached, instantly), { type: 'tick' }, there())
+    expect({ changed: tick.changed, effects: tick.effects }).toEqual({ changed: [], effects: [wake] })
+  })
+  it('is away once that node is dead, or its end is on record', () => {
+    const dead = decide(queueWith(cached, instantly), { type: 'tick' }, there({ others: alive(5) }))
+    expect(dead.changed).toMatchObject([{ id: instantly.id, state: State.failed, code: errors.offline.code }])
+    const over = { ...queueWith(cached, instantly), sessionNode: null }
+    expect(decide(over, { type: 'tick' }, there()).changed).toMatchObject([{ id: instantly.id, state: State.failed }])
+  })
+  it('is not away on a node that may have joined since that was looked at', () => {
+    const joined = (lastOnlineAt: number) =>
+      decide({ ...queueWith(cached, instantly), lastOnlineAt }, { type: 'tick' }, there({ others: alive(5) })).effects
+    expect(joined(T0 + 1)).toEqual([wake])
+    expect(joined(T0)).toMatchObject([{ type: 'settled' }])
+  })
+  it('is not told of what waits behind a command that is sent', () => {
+    const sent = commandIn(State.sent, TTL_S)
+    expect(decide(queueWith(sent, instantly), { type: 'tick' }, there()).effects).toEqual([])
+  })
+  it('is told when the device comes here, is disabled or is deleted', () => {
+    const came = decide(queueWith(), { type: 'connected', activates: true }, there())
+    expect(came.queue).toMatchObject({ sessionNo: SESSION + 1, sessionNode: 1 })
+    expect(came.effects).toEqual([wake])
+    expect(decide(queueWith(), { type: 'disable', by: 'me' }, there()).effects).toContainEqual(wake)
+    expect(decide(queueWith(), { type: 'delete', by: 'me' }, there()).effects).toContainEqual(wake)
+  })
+  it('times out a margin later than it does there, while there are others at all', () => {
+    const sent = commandIn(State.sent, TTL_S)
+    const due = lapsesAt(sent)
+    const states = (now: number, presence: Presence | null, over: Partial<Situation>) =>
+      decide(queueWith(sent), { type: 'tick' }, at(now, presence, over)).changed.map(({ state }) => state)
+    const others = alive(0)
+    expect(states(due, null, { node: 1, others })).toEqual([])
+    expect(states(due + NODE_MARGIN_MS - 1, null, { node: 1, others })).toEqual([])
+    expect(states(due + NODE_MARGIN_MS, null, { node: 1, others })).toEqual([State.timedOut])
+    expect(states(due, null, { node: 1 })).toEqual([State.timedOut])
+    expect(states(due, waiting, { node: 0, others: alive(1) })).toEqual([State.timedOut])
+    // A later session is here; the one that it was sent on was there.
+    expect(states(due, { ...waiting, session: SESSION + 1 }, { node: 1, others })).toEqual([])
+  })
+  it('times out on time where its answer comes after that', () => {
+    const sent = commandIn(State.sent, TTL_S)
+    const input: Input = {
+      type: 'reply',
+      commandId: sent.id,
+      code: 0,
+      deviceCode: '0',
+      message: null,
+      outputJson: null,
+    }
+    const answered = (now: number) =>
+      decide(queueWith(sent), input, at(now, { ...waiting, session: SESSION + 1 }, { node: 1, others: alive(0) }))
+    expect(answered(lapsesAt(sent) - 1).answer).toEqual({ ok: true, outcome: 'settled' })
+    const late = answered(lapsesAt(sent))
+    expect(late.answer).toEqual({ ok: true, outcome: 'late' })
+    expect(late.changed).toMatchObject([{ state: State.timedOut, lateReplies: 1 }])
+  })
+  it('has what was never sent expire on time', () => {
+    const due = lapsesAt(cached)
+    const { changed } = decide(queueWith(cached), { type: 'tick' }, at(due, null, { node: 1, others: alive(0) }))
+    expect(changed).toMatchObject([{ state: State.expired }])
+  })
+  it('has its end on record when the session ends, and only then', () => {
+    const over = (session: number) =>
+      decide(queueWith(), { type: 'disconnected', session, reason: 'closed' }, at(T0 + 1, null)).queue.sessionNode
+    expect([over(SESSION), over(SESSION - 1)]).toEqual([null, 0])
+  })
+})
+
 describe('disabling', () => {
   const sent = commandIn(State.sent, TTL_S, idAt(T0 - 1))
   const cached = commandIn(State.created, TTL_S, idAt(T0))
@@ -685,7 +773,7 @@ describe('disabling', () => {
     expect(effects).toMatchObject([{ type: 'settled' }, evict])
   })
   it('once more changes nothing, and ends a connection that is there all the same', () => {
-    const disabled = { ...queueWith(cached), disabled: true, lastOfflineAt: T0 }
+    const disabled = { ...queueWith(cached), disabled: true, sessionNode: null, lastOfflineAt: T0 }
     const { answer, queue, events, effects, changed } = decide(disabled, disable, at(T0 + 1, readyNow))
     expect(answer).toEqual({ ok: true, changed: false })
     expect({ queue, events, changed }).toEqual({ queue: disabled, events: [], changed: [] })
@@ -700,7 +788,7 @@ describe('disabling', () => {
   })
   it('lets in nobody, sends nothing, and takes cached commands alone', () => {
     const { queue } = decide(queueWith(cached), disable, at(T0 + 1, readyNow))
-    const login = decide(queue, { type: 'connected', node: 0, activates: true }, at(T0 + 2, null))
+    const login = decide(queue, { type: 'connected', activates: true }, at(T0 + 2, null))
     expect(login.answer).toEqual({ ok: false, code: errors.denied.code, message: 'the device is disabled' })
     expect({ queue: login.queue, events: login.events, effects: login.effects }).toEqual({
       queue,
@@ -786,7 +874,7 @@ describe('deleting', () => {
     const expected: { [Type in Input['type']]: [Input & { type: Type }, Answers[Type]] } = {
       enqueue: [enqueueInput(), gone],
       cancel: [{ type: 'cancel', commandId, by: 'me' }, gone],
-      connected: [{ type: 'connected', node: 0, activates: true }, gone],
+      connected: [{ type: 'connected', activates: true }, gone],
       activated: [{ type: 'activated' }, ok],
       ready: [{ type: 'ready' }, ok],
       disconnected: [{ type: 'disconnected', session: SESSION, reason: 'closed' }, ok],
@@ -872,7 +960,7 @@ describe('invariants over random histories', () => {
             if (named && !isOpen(named.state)) queue = { ...queue, named: [named] }
             input = { type: 'cancel', commandId, by: 'me' }
           }
-          if (action.do === 'connect') input = { type: 'connected', node: 0, activates: now % 2 === 0 }
+          if (action.do === 'connect') input = { type: 'connected', activates: now % 2 === 0 }
           if (action.do === 'activated') input = { type: 'activated' }
           if (action.do === 'disable' || action.do === 'enable' || action.do === 'delete')
             input = { type: action.do, by: 'me' }
@@ -891,7 +979,7 @@ describe('invariants over random histories', () => {
           if (action.do === 'unsent' && sent)
             input = { type: 'unsent', commandId: sent.id, session: sent.sentSession ?? 0, reason: 'sessionGone' }
 
-          const decision = decide(queue, input, { now, presence, dispatch: true, queueCap })
+          const decision = decide(queue, input, at(now, presence, { queueCap }))
           if (input.type === 'connected' && decision.answer.ok)
             presence = { session: decision.queue.sessionNo, ready: false, silent: false }
           if (decision.effects.some(effect => effect.type === 'evict')) presence = null
@@ -901,7 +989,7 @@ describe('invariants over random histories', () => {
             all.set(command.id, command)
           }
           for (const effect of decision.effects) if (effect.type === 'publish') published.push(effect.commandId)
-          checkQueue(queue, decision.queue, decision.effects, { now, presence, dispatch: true, queueCap })
+          checkQueue(queue, decision.queue, decision.effects, at(now, presence, { queueCap }))
           expect(decision.events.map(({ seq }) => seq)).toEqual(decision.events.map((_, i) => queue.eventSeq + i + 1))
           queue = { ...decision.queue, named: [] }
         }

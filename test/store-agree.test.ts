@@ -223,7 +223,7 @@ class History {
       case 'cancelAll':
         return { type: 'cancel', commandId: null, by: 'app1' }
       case 'connected':
-        return { type: 'connected', node: step.instant ? 7 : 0, activates: step.success }
+        return { type: 'connected', activates: step.success }
       case 'disconnected':
         return { type: 'disconnected', session: queue.sessionNo, reason: 'closed' }
       case 'reply': {
@@ -248,7 +248,14 @@ class History {
   /** What the rules make of the input, as rows: a command that was not loaded is an insert, any other an update. */
   #change(step: Step, queue: Queue, input: Input): DeviceChange {
     const presence = step.present ? { session: queue.sessionNo, ready: step.ready, silent: step.silent } : null
-    const decision = decide(queue, input, { now: this.#now, presence, dispatch: true, queueCap: 5 })
+    const decision = decide(queue, input, {
+      now: this.#now,
+      node: step.instant ? 7 : 0,
+      others: null,
+      presence,
+      dispatch: true,
+      queueCap: 5,
+    })
     const states = new Map([...queue.named, ...queue.open].map(({ id, state }) => [id, state]))
     const isNew = ({ id }: { id: string }): boolean => !states.has(id)
     return {

@@ -202,7 +202,7 @@ describe.each(stores)('$name store', ({ open, stop }) => {
       for (const [n, deviceId] of [away, elsewhere, disabled, again].entries())
         await put(store, deviceId!, created(id(10 + n)))
       for (const deviceId of [wanting, busy, idle, done, disabled]) await connect(deviceId!, 1)
-      await connect(away!, 1, { lastOfflineAt: T0 + 1 })
+      await connect(away!, null, { lastOfflineAt: T0 + 1 })
       await connect(elsewhere!, 2)
       await connect(disabled!, 1, { disabled: true })
       await connect(again!, 1, { lastOnlineAt: T0 + 2, lastOfflineAt: T0 + 1 })

@@ -2,6 +2,7 @@
 // Not here: opening anything that the configuration names.
 
 import { isIP } from 'node:net'
+import { readNatsUrl } from '../cluster/nats-url.ts'
 import {
   CLOCK_WINDOW_MAX_MIN,
   CLOCK_WINDOW_MIN,
@@ -34,7 +35,11 @@ export interface TlsFiles {
   readonly clientCaFile: string | null
 }
 
-export type StoreConfig = { readonly type: 'memory' } | { readonly type: 'sqlite'; readonly path: string }
+export type StoreConfig =
+  | { readonly type: 'memory' }
+  | { readonly type: 'sqlite'; readonly path: string }
+  /** the whole address, which may hold a password: never printed */
+  | { readonly type: 'postgres'; readonly url: string }
 
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 export type LogLevel = (typeof logLevels)[number]
@@ -45,6 +50,8 @@ export interface ServeConfig {
   readonly mqtt: Address
   /** null: no TLS endpoint */
   readonly mqtts: (Address & { readonly tls: TlsFiles }) | null
+  /** every connection comes from a balancer, and begins with a PROXY protocol header that says where it really comes from */
+  readonly proxyProtocol: boolean
   readonly store: StoreConfig
   /** path of the fleet file that is applied at start */
   readonly fleetFile: string | null
@@ -53,7 +60,10 @@ export interface ServeConfig {
   readonly auth: 'signature' | 'open'
   /** the operator accepts that with auth open everyone who reaches the port may do everything */
   readonly iKnowThisIsOpen: boolean
-  readonly nodeId: number
+  /** null: 0, or on PostgreSQL the lowest that is free */
+  readonly nodeId: number | null
+  /** address of the NATS that carries signals between nodes; null: PostgreSQL does */
+  readonly signal: string | null
   readonly queueCap: number
   readonly readyAfterMs: number
   /** whether an active device may log in with its product's secret again, and is told its own again */
@@ -74,7 +84,7 @@ export const storeOption = option(
   'DOWNLINK_STORE',
   'url',
   'sqlite:data/downlink.db',
-  'Where everything is kept: sqlite:PATH, or memory: (lost at the end).',
+  'Where everything is kept: sqlite:PATH, postgres://…, or memory: (lost at the end).',
 )
 
 export const serveSpec = {
@@ -100,6 +110,13 @@ export const serveSpec = {
       null,
       'CA of client certificates, PEM; products with biDirectionalAuth require one.',
     ),
+    option(
+      'proxy-protocol',
+      'DOWNLINK_PROXY_PROTOCOL',
+      null,
+      null,
+      'Behind TCP balancers: connections must begin with a PROXY protocol header; its source address counts.',
+    ),
     storeOption,
     option('fleet', 'DOWNLINK_FLEET', 'file', null, 'Fleet file, YAML or JSON, applied at start; nothing is deleted.'),
     option('codecs', 'DOWNLINK_CODECS', 'dir', null, 'Codecs of products with dataFormat Custom: dir/productKey.mjs.'),
@@ -111,7 +128,20 @@ export const serveSpec = {
       null,
       'Let --auth open listen on more than loopback: everyone who reaches it may do everything.',
     ),
-    option('node-id', 'DOWNLINK_NODE_ID', 'n', 0, `Number of this node in command ids, 0 to ${NODE_MAX}.`),
+    option(
+      'node-id',
+      'DOWNLINK_NODE_ID',
+      'n',
+      null,
+      `Number of this node in command ids, 0 to ${NODE_MAX}; default 0, or on PostgreSQL a free one on lease.`,
+    ),
+    option(
+      'signal',
+      'DOWNLINK_SIGNAL',
+      'url',
+      null,
+      'NATS for signals between nodes, such as nats://host:4222/name; without it PostgreSQL carries them.',
+    ),
     option('queue-cap', 'DOWNLINK_QUEUE_CAP', 'n', QUEUE_CAP, 'Created commands that one device may have.'),
     option(
       'ready-after',
@@ -162,12 +192,14 @@ export function readServeConfig(
     http: address(given, 'http', given.text('http') ?? ''),
     mqtt: address(given, 'mqtt', given.text('mqtt') ?? ''),
     mqtts: tlsAddress(given),
+    proxyProtocol: given.flag('proxy-protocol'),
     store: readStore(given.text('store') ?? '', detail => given.problem('store', detail)),
     fleetFile: given.text('fleet'),
     codecsDir: given.text('codecs'),
     auth: given.choice('auth', ['signature', 'open']),
     iKnowThisIsOpen: given.flag('i-know-this-is-open'),
-    nodeId: given.integer('node-id', 0, NODE_MAX) ?? 0,
+    nodeId: given.integer('node-id', 0, NODE_MAX),
+    signal: signalAddress(given),
     queueCap: given.integer('queue-cap', 1, QUEUE_CAP_MAX) ?? QUEUE_CAP,
     readyAfterMs: given.integer('ready-after', 0, READY_AT_LATEST_MS) ?? READY_AFTER_MS,
     reactivation: given.choice('reactivation', ['strict', 'lenient']),
@@ -183,6 +215,12 @@ export function readServeConfig(
       `open lets everyone in, and ${config.http.host} of ${given.label('http')} is not loopback; ` +
         `listen on 127.0.0.1, use signature, or add ${given.label('i-know-this-is-open')}`,
     )
+  if (config.signal !== null && config.store.type !== 'postgres')
+    given.problem('signal', 'is for nodes that share a store; this one has its store to itself')
+  if (config.store.type === 'postgres' && config.secretKey === null && given.problems.length === 0)
+    given.problems.push(
+      `${SECRET_KEY_ENV}: is needed with PostgreSQL, the same on every node; make one with: openssl rand -hex 32`,
+    )
   if (given.problems.length > 0) return { ok: false, problems: given.problems }
   return { ok: true, config: frozen(config) }
 }
@@ -194,10 +232,18 @@ export function readStore(text: string, problem: (detail: string) => void): Stor
   if (scheme === 'sqlite' && rest !== '' && rest !== ':memory:' && (!rest.startsWith('//') || rest.startsWith('///')))
     return { type: 'sqlite', path: rest }
   if (scheme === 'sqlite') problem('needs a path: sqlite:data/downlink.db, or sqlite:/var/lib/downlink/downlink.db')
-  else if (scheme === 'postgres' || scheme === 'postgresql')
-    problem('PostgreSQL is not in this version; use sqlite:PATH, or memory: for a trial')
-  else problem('is neither sqlite:PATH nor memory:')
+  else if (scheme === 'postgres' || scheme === 'postgresql') {
+    if (isPostgresUrl(text)) return { type: 'postgres', url: text }
+    problem('is not an address of a database, such as postgres://user:password@host:5432/downlink')
+  } else problem('is none of sqlite:PATH, postgres://user:password@host:5432/database and memory:')
   return { type: 'memory' }
+}
+
+/** A user, a host and a database, as the driver needs them; a socket's folder may stand as `?host=/run/postgresql`. */
+function isPostgresUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false
+  const { hostname, pathname, searchParams } = new URL(text)
+  return (hostname !== '' || searchParams.has('host')) && pathname.length > 1
 }
 
 /** The key in the environment; null where there is none, or after a problem. */
@@ -222,6 +268,15 @@ function address(given: Given<ServeName>, name: ServeName, text: string): Addres
   if (hostOk && port <= 65_535) return { host, port }
   given.problem(name, `"${text}" is not [host:]port, such as 8080, 0.0.0.0:8080 or [::]:8080`)
   return { host: '127.0.0.1', port: 0 }
+}
+
+/** Of NATS. It may hold a password, so it is never repeated in a problem. */
+function signalAddress(given: Given<ServeName>): string | null {
+  const text = given.text('signal')
+  if (text === null) return null
+  const read = readNatsUrl(text)
+  if (!read.ok) given.problem('signal', read.problem)
+  return text
 }
 
 function tlsAddress(given: Given<ServeName>): ServeConfig['mqtts'] {

@@ -7,6 +7,7 @@ import { demo, demoSpec } from './demo.ts'
 import { simulate, simulateSpec } from './device.ts'
 import { apply, applySpec } from './fleet.ts'
 import { helpOf, overview } from './help.ts'
+import { migrate, migrateSpec } from './migrate.ts'
 import type { CommandSpec, Environment } from './options.ts'
 import { serve } from './serving.ts'
 import { Exit, type Terminal } from './terminal.ts'
@@ -25,6 +26,7 @@ export const subcommands: readonly Subcommand[] = [
   { spec: cancelSpec, run: cancel },
   { spec: simulateSpec, run: simulate },
   { spec: applySpec, run: apply },
+  { spec: migrateSpec, run: migrate },
 ]
 
 /** Runs what the arguments say and returns the exit code. */

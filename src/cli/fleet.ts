@@ -17,7 +17,7 @@ export const applySpec = {
   options: [storeOption],
   notes: [
     'Problems are printed as FILE:line:column: path: message. Applying a file again changes nothing.',
-    'A store belongs to one process. While a server runs on it, stop that server, or restart it with --fleet FILE instead.',
+    'A store of SQLite belongs to one process: stop its server first, or restart it with --fleet FILE instead. On PostgreSQL servers go on.',
     `${SECRET_KEY_ENV} must be the one that the server is given; without it the key file beside the database is used.`,
   ],
 } as const satisfies CommandSpec
@@ -53,7 +53,7 @@ export async function apply(args: readonly string[], env: Environment, terminal:
 }
 
 async function applyTo(config: StoreConfig, secretKey: SecretKey | null, file: FleetFile): Promise<Applied> {
-  const store = openStore(config)
+  const store = await openStore(config)
   try {
     const fleet = new Fleet(store, await openSecrets({ store: config, secretKey }, store))
     // No node has run on this store with a clock behind this one.

@@ -136,7 +136,7 @@ export class Given<Name extends string> {
     }
     const misled = this.problems.length > 0
     // After an unknown option a stray word is most likely its value, and one problem says enough.
-    if (!misled) for (const word of surplus) this.problems.push(`unexpected argument "${word}"`)
+    if (!misled) for (const word of surplus) this.problems.push(`unexpected argument "${withoutLogin(word)}"`)
     if (!misled && spec.operand?.required && (this.operand ?? '') === '')
       this.problems.push(`${spec.operand.name} is missing`)
   }
@@ -156,3 +156,6 @@ export class Given<Name extends string> {
     else this.#values.set(name, value)
   }
 }
+
+/** The address of a database that was given without its option may hold a password, which nobody's screen or log needs. */
+const withoutLogin = (word: string): string => word.replace(/:\/\/.*@/s, '://…@')

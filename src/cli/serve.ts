@@ -6,13 +6,13 @@ import type { AddressInfo } from 'node:net'
 import { dirname, join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
-import { SystemClock } from '../clock.ts'
+import type { Clock, Timers } from '../clock.ts'
 import { Codecs } from '../codec/codec.ts'
 import { Ids } from '../core/ids.ts'
-import { ID_AHEAD_MAX_MS, STOP_GRACE_MS } from '../core/limits.ts'
+import { ID_AHEAD_MAX_MS, NODE_LEAVE_MS, STOP_GRACE_MS } from '../core/limits.ts'
 import { Engine } from '../engine.ts'
 import { Fleet } from '../fleet/fleet.ts'
-import { keyFromFile, randomKey, type SecretKey, Secrets, verifyKey } from '../fleet/secrets.ts'
+import { keyFromFile, randomKey, SecretError, type SecretKey, Secrets, verifyKey } from '../fleet/secrets.ts'
 import type { Notify } from '../http/action.ts'
 import { buildApp } from '../http/app.ts'
 import { HttpDevices } from '../http/devices.ts'
@@ -20,21 +20,26 @@ import { TokenService } from '../http/tokens.ts'
 import { Metrics } from '../metrics.ts'
 import type { MqttEvent } from '../mqtt/endpoint.ts'
 import { MqttListener } from '../mqtt/listener.ts'
+import { Intake } from '../proxy/intake.ts'
 import { openMemory } from '../store/memory.ts'
+import { openPostgres } from '../store/postgres.ts'
 import { openSqlite } from '../store/sqlite.ts'
 import type { Store } from '../store/store.ts'
 import { LoginLimit } from '../uplink/login-limit.ts'
 import { Requests } from '../uplink/requests.ts'
 import { Saver } from '../uplink/saver.ts'
 import { Turns } from '../uplink/turns.ts'
-import type { ServeConfig, StoreConfig } from './config.ts'
+import { SECRET_KEY_ENV, type ServeConfig, type StoreConfig } from './config.ts'
 import { loadFleetFile } from './fleet-file.ts'
+import { type Node, openNode } from './node.ts'
 import { readTlsFiles, type TlsTexts } from './tls-files.ts'
 
 export interface Server {
   readonly httpUrl: string
   readonly mqttUrl: string
   readonly mqttsUrl: string | null
+  /** Resolves where this node's life is over before it is told to stop: another process has its number, so it must stop now. */
+  readonly ended: Promise<void>
   /** Takes no new calls, lets those in flight end or be told, closes devices and then the store. Resolves within 10 s. */
   stop(): Promise<void>
 }
@@ -52,8 +57,18 @@ export class CodecsFolderWrong extends Error {
 /** 256 bits of chance as text */
 const newToken = (): string => randomBytes(32).toString('base64url')
 
-export const openStore = (config: StoreConfig): Store =>
-  config.type === 'memory' ? openMemory() : openSqlite(config.path)
+export async function openStore(config: StoreConfig, log?: Logger): Promise<Store> {
+  switch (config.type) {
+    case 'memory':
+      return openMemory()
+    case 'sqlite':
+      return openSqlite(config.path)
+    case 'postgres': {
+      const lost = (error: Error): void => log?.warn({ err: error }, 'a connection to PostgreSQL was lost')
+      return openPostgres(config.url, { bearing: { lost } })
+    }
+  }
+}
 
 /** The key of the secrets: as given, else from the file beside the database; a memory store gets one that ends with it. */
 export async function openSecrets(config: Pick<ServeConfig, 'store' | 'secretKey'>, store: Store): Promise<Secrets> {
@@ -64,6 +79,8 @@ export async function openSecrets(config: Pick<ServeConfig, 'store' | 'secretKey
 
 async function ownKey(config: StoreConfig, store: Store): Promise<SecretKey> {
   if (config.type === 'memory') return randomKey()
+  if (config.type === 'postgres')
+    throw new SecretError(`${SECRET_KEY_ENV} is needed with PostgreSQL, the same on every node`)
   // A key made now could not open what the store holds already.
   return keyFromFile(join(dirname(config.path), 'secret.key'), (await store.secretCheck()) !== null)
 }
@@ -74,7 +91,7 @@ async function ownKey(config: StoreConfig, store: Store): Promise<SecretKey> {
  */
 export async function startServer(config: ServeConfig, log: Logger): Promise<Server> {
   const tls = config.mqtts === null ? null : readTlsFiles(config.mqtts.tls)
-  const store = openStore(config.store)
+  const store = await openStore(config.store, log)
   const undo: (() => Promise<unknown>)[] = [() => store.close()]
   try {
     return await start(config, log, store, tls, undo)
@@ -94,35 +111,17 @@ async function start(
   // Only a store that no process had before has no check value.
   const isNew = (await store.secretCheck()) === null
   const fleet = new Fleet(store, await openSecrets(config, store))
-  const { lastCommandId, clockFloor } = await store.node(config.nodeId)
-  const clock = new SystemClock(clockFloor)
-  const aheadMs = clock.now() - clock.wall()
-  if (aheadMs > ID_AHEAD_MAX_MS)
-    log.warn({ aheadMs }, "the machine's clock is behind the last commit: commands are dated from that commit on")
-  if (config.fleetFile !== null) {
-    const read = await loadFleetFile(config.fleetFile)
-    if (!read.ok) throw new FleetFileWrong(read.problems.join('\n'))
-    const applied = await fleet.apply(read.file, clock.now())
-    log.info({ file: config.fleetFile, ...applied }, 'fleet applied')
-  } else if (isNew) {
-    log.warn(
-      {},
-      'the store is new and there is nobody to serve: name a fleet file with --fleet, such as examples/fleet.yaml',
-    )
-  }
+  let letGo = (): void => undefined
+  const node = await openNode(config, log, store, () => letGo())
+  undo.push(() => node.leave())
+  const { clock, cluster } = node
+  await applyFleet(config, log, fleet, clock, isNew)
   const metrics = new Metrics()
-  const engine = new Engine({
-    store,
-    clock,
-    log,
-    ids: new Ids(config.nodeId, lastCommandId),
-    observer: metrics,
-    queueCap: config.queueCap,
-    retentionMs: config.retentionDays * 86_400_000,
-    defer,
-  })
+  const { queueCap, retentionDays } = config
+  const retentionMs = retentionDays * 86_400_000
+  const ids = new Ids(node.node, node.lastCommandId)
+  const engine = new Engine({ store, clock, log, ids, cluster, observer: metrics, queueCap, retentionMs, defer })
   undo.push(() => engine.stop())
-  await engine.start()
 
   const codecs = await openCodecs(config, log, clock)
   undo.push(() => codecs.close())
@@ -132,44 +131,100 @@ async function start(
   const requests = new Requests({ fleet, store, saver, clock, log, randomBytes, turns, guess: limit })
   const { readyAfterMs, reactivation } = config
   const count = (event: MqttEvent) => metrics.mqtt(event)
+  const intake = config.proxyProtocol ? new Intake({ clock, log, count: fault => metrics.proxyHeader(fault) }) : null
   // One limit for all doors: who was refused at one has as many attempts less at the others.
-  const parts = { engine, fleet, requests, clock, log, limit }
+  const parts = { engine, fleet, requests, clock, log, limit, intake }
   const mqtt = new MqttListener({ ...parts, codecs, readyAfterMs, reactivation, count })
   undo.push(() => mqtt.stop())
-  const notify: Notify = (gatewayId, notice, of) => mqtt.notify(gatewayId, notice, of)
+  letGo = () => mqtt.drop()
+  await node.start(tidings => {
+    engine.hear(tidings)
+    for (const { gatewayId, notice, ...of } of tidings.notices ?? []) mqtt.notify(gatewayId, notice, of)
+  })
+  await engine.start()
+
+  const notify: Notify = async (gatewayId, notice, { productKey, deviceKey }) => {
+    if (mqtt.notify(gatewayId, notice, { productKey, deviceKey }) || node.signals === null) return
+    try {
+      const [session] = await store.sessions([gatewayId])
+      const notices = [{ gatewayId, notice, productKey, deviceKey }]
+      if (session?.sessionNode != null) cluster.tell(session.sessionNode, { look: [], settled: [], notices })
+    } catch (error) {
+      log.warn({ err: error, gatewayId, notice }, 'the gateway, which is not here, is not told')
+    }
+  }
   const called = (call: string, code: number) => metrics.call(call, code)
   const devices = new HttpDevices({ ...parts, turns, newSessionId: newToken, count: called })
-  const { app, httpUrl } = await listenHttp(config, log, { store, fleet, clock, engine, metrics, notify, devices })
+  const leaving = { isLeaving: false }
+  const shared = { store, fleet, clock, engine, metrics, intake, leaving }
+  const { app, httpUrl } = await listenHttp(config, log, { ...shared, notify, devices })
   undo.push(() => app.close())
+  undo.push(async () => intake?.stop())
   metrics.watch(engine, clock, () => mqtt.gauges().sockets)
+  if (node.signals !== null) metrics.watchNode(node.node, cluster, node.signals.counts)
   const plain = await mqtt.listen(config.mqtt.host, config.mqtt.port)
   const mqttUrl = url('mqtt', plain.host, plain.port)
   const mqttsUrl = await listenTls(config, tls, mqtt)
   if (config.auth === 'open')
     log.warn({ httpUrl }, 'OPEN MODE: no credentials are checked, whoever reaches the HTTP port may do everything')
+  const stop = () => stopAll({ app, engine, mqtt, intake, codecs, node, store, log, leaving })
+  return { httpUrl, mqttUrl, mqttsUrl, stop, ended: node.ended }
+}
 
-  const stop = async (): Promise<void> => {
-    log.info({}, 'stopping')
-    // Callers who wait are told at once, so that closing the HTTP server does not wait for their devices.
-    const closed = Promise.all([app.close(), engine.stop(), mqtt.stop()])
-    await Promise.race([closed, new Promise(resolve => setTimeout(resolve, STOP_GRACE_MS).unref())])
-    // Whatever is still being done has had its time: a codec that takes long, a caller who does not read.
-    app.server.closeAllConnections()
-    await codecs.close()
-    mqtt.drop()
-    await closed
-    await engine.idle()
-    await store.close()
-    log.info({}, 'stopped')
+async function applyFleet(config: ServeConfig, log: Logger, fleet: Fleet, clock: Clock, isNew: boolean): Promise<void> {
+  const aheadMs = clock.now() - clock.wall()
+  if (aheadMs > ID_AHEAD_MAX_MS)
+    log.warn({ aheadMs }, "the machine's clock is behind the last commit: commands are dated from that commit on")
+  if (config.fleetFile !== null) {
+    const read = await loadFleetFile(config.fleetFile)
+    if (!read.ok) throw new FleetFileWrong(read.problems.join('\n'))
+    const applied = await fleet.apply(read.file, clock.now())
+    log.info({ file: config.fleetFile, ...applied }, 'fleet applied')
+  } else if (isNew) {
+    const advice = 'name a fleet file with --fleet, such as examples/fleet.yaml'
+    log.warn({}, `the store is new and there is nobody to serve: ${advice}`)
   }
-  return { httpUrl, mqttUrl, mqttsUrl, stop }
+}
+
+interface Running {
+  readonly app: FastifyInstance
+  readonly engine: Engine
+  readonly mqtt: MqttListener
+  readonly intake: Intake | null
+  readonly codecs: Codecs
+  readonly node: Node
+  readonly store: Store
+  readonly log: Logger
+  readonly leaving: { isLeaving: boolean }
+}
+
+async function stopAll({ app, engine, mqtt, intake, codecs, node, store, log, leaving }: Running): Promise<void> {
+  log.info({}, 'stopping')
+  // Where there are others to take over, whoever sends calls here is given the time to notice: this node is not ready, and closes what it has answered.
+  leaving.isLeaving = true
+  const leaveMs = node.signals !== null && engine.mayPublish() ? NODE_LEAVE_MS : 0
+  if (leaveMs > 0) await new Promise(resolve => setTimeout(resolve, leaveMs))
+  // Callers who wait are told at once, so that closing the HTTP server does not wait for their devices.
+  const closed = Promise.all([app.close(), engine.stop(), mqtt.stop()])
+  intake?.stop()
+  await Promise.race([closed, new Promise(resolve => setTimeout(resolve, STOP_GRACE_MS - leaveMs).unref())])
+  // Whatever is still being done has had its time: a codec that takes long, a caller who does not read.
+  app.server.closeAllConnections()
+  await codecs.close()
+  mqtt.drop()
+  await closed
+  await engine.idle()
+  // Last of all that writes: from then on its devices are free for the others.
+  await node.leave()
+  await store.close()
+  log.info({}, 'stopped')
 }
 
 /** All that came in this turn of the loop goes together. */
 const defer = (run: () => void): void => void setImmediate(run)
 
 /** A folder that cannot be read is a misspelt option: nothing starts. */
-async function openCodecs({ codecsDir }: ServeConfig, log: Logger, clock: SystemClock): Promise<Codecs> {
+async function openCodecs({ codecsDir }: ServeConfig, log: Logger, clock: Clock & Timers): Promise<Codecs> {
   const codecs = new Codecs({ dir: codecsDir, clock, log })
   const products = await codecs.products()
   if (!products.ok) throw new CodecsFolderWrong(products.reason)
@@ -180,11 +235,13 @@ async function openCodecs({ codecsDir }: ServeConfig, log: Logger, clock: System
 interface Parts {
   readonly store: Store
   readonly fleet: Fleet
-  readonly clock: SystemClock
+  readonly clock: Clock & Timers
   readonly engine: Engine
   readonly metrics: Metrics
   readonly notify: Notify
   readonly devices: HttpDevices
+  readonly intake: Intake | null
+  readonly leaving: { readonly isLeaving: boolean }
 }
 
 async function listenHttp(

@@ -8,7 +8,7 @@ import { startServer } from './serve.ts'
 import { aborted, stopSignals } from './signals.ts'
 import { Exit, isExplained, type Terminal, usageError } from './terminal.ts'
 
-/** Runs until SIGTERM or SIGINT. Exit 0 after an orderly stop; 1 if it cannot start, a second signal comes, or stopping takes too long. */
+/** Runs until SIGTERM or SIGINT. Exit 0 after an orderly stop; 1 if it cannot start, loses its lease, a second signal comes, or stopping takes too long. */
 export async function serve(args: readonly string[], env: Environment, terminal: Terminal): Promise<Exit> {
   const read = readServeConfig(args, env)
   if (!read.ok) return usageError(terminal, serveSpec, read.problems)
@@ -29,14 +29,16 @@ export async function serve(args: readonly string[], env: Environment, terminal:
     terminal.problem(
       `downlink serve: OPEN MODE: no credentials are checked, whoever reaches ${server.httpUrl} may do everything`,
     )
-  await aborted(signal)
+  const isOver = await Promise.race([aborted(signal).then(() => false), server.ended.then(() => true)])
   // Not holding the process: it is for a stop that hangs, and for whatever would keep the process alive after it.
   setTimeout(() => {
     log.error({ afterMs: STOP_AT_LATEST_MS }, 'stop took too long, leaving')
     process.exit(Exit.failure)
   }, STOP_AT_LATEST_MS).unref()
   await server.stop()
-  return Exit.ok
+  if (!isOver) return Exit.ok
+  terminal.problem('downlink serve: this node has lost its lease to another process; start it again')
+  return Exit.failure
 }
 
 /** What went wrong and what to do next. A cause that nobody foresaw keeps its stack. */

@@ -47,6 +47,7 @@ export function usageError(terminal: Terminal, spec: CommandSpec, problems: read
 
 /** Errors whose message is written for whoever started the program: what is wrong, and what to do. */
 const explained: ReadonlySet<string> = new Set([
+  'CannotJoin',
   'CannotOpen',
   'FleetConflict',
   'FleetFileWrong',

@@ -84,6 +84,9 @@ const SEQUENCE_BITS = 13n
 /** createTime in ms, which a commandId carries in its upper bits. */
 export const idMs = (id: string): number => Number(BigInt(id) >> (NODE_BITS + SEQUENCE_BITS)) + ID_EPOCH_MS
 
+/** The node that gave a commandId. */
+export const idNode = (id: string): number => Number((BigInt(id) >> SEQUENCE_BITS) & ((1n << NODE_BITS) - 1n))
+
 /** The smallest id of the given millisecond: also the bound for a range of ids by time. */
 export const makeId = (ms: number, node: number, sequence: number): string =>
   (

@@ -38,6 +38,8 @@ export const ENGINE_QUEUE_MAX = 20_000
 export const WAITERS_MAX = 10_000
 /** times an input may find its device changed by another writer before it is given up: such a race is won within a few */
 export const STALE_RETRIES_MAX = 100
+/** ms that a batch may be in flight before callers are told to come again instead of waiting behind it: PostgreSQL is not there, or does not answer */
+export const BATCH_STALL_MS = 5_000
 /** ms until a sweep that failed is tried again: a store that is ill needs no hammering */
 export const RETRY_AFTER_MS = 1_000
 /** due devices taken per sweep; the sweep repeats at once while there are more */
@@ -85,6 +87,77 @@ export const POSTGRES_BACKOFF_MAX_MS = 500
 export const POSTGRES_PLAN_LIFE_MS = 10_000
 /** ms of quiet after which the operating system looks whether the other end of a connection is still there */
 export const POSTGRES_KEEPALIVE_MS = 10_000
+
+// --- moving a store to PostgreSQL --------------------------------------------------------------------------------
+/** rows that are written, and then compared, at a time: the round trip counts for little, and they fit many times into memory */
+export const COPY_PAGE_ROWS = 2_000
+/** bytes of their texts, where that is less; one row may have more */
+export const COPY_PAGE_BYTES = 4_194_304
+/** ms that PostgreSQL gives one statement of it: a page takes some ms, the look at all tables for their statistics some seconds */
+export const COPY_STATEMENT_MAX_MS = 120_000
+/** ms that PostgreSQL waits for the next page: the disk of the file may be slow, and read at random. Its end frees what a move that hangs has locked */
+export const COPY_IDLE_MAX_MS = 60_000
+/** ms that it waits for others to let go of the tables: those of a move that was killed are free as soon as its last page is written */
+export const COPY_LOCK_WAIT_MS = 2_000
+/** ms that it goes on asking what became of a COMMIT that was not answered: longer than PostgreSQL waits for one that never comes */
+export const COPY_DOUBT_MS = 90_000
+/** ms between two lines about how far it is */
+export const COPY_PROGRESS_EVERY_MS = 2_000
+
+// --- nodes -------------------------------------------------------------------------------------------------------
+/** ms for which a node's lease is good: three heartbeats may fail, and a restart of PostgreSQL pass, before others take its devices' work over */
+export const NODE_LEASE_MS = 5_000
+/** ms between two heartbeats: each is two small statements */
+export const NODE_HEARTBEAT_MS = 1_000
+/** ms by which nodes keep apart: one ends its work so long before its lease, others begin so long after it. Twice the most that two clocks differ */
+export const NODE_MARGIN_MS = 1_000
+/** ms; a look at the store's clock that took longer is not gone by: what it says is wrong by up to half of it, and so two clocks differ by as much */
+export const NODE_ROUND_TRIP_MAX_MS = 500
+/** ms without a heartbeat after which a node lets its devices go, so that they may find one that works; a restart or failover of PostgreSQL is over by then */
+export const NODE_CUT_OFF_MS = 60_000
+/** looks at the store's clock at the start before it is given up: one that is never answered in time cannot be kept time by */
+export const NODE_JOIN_ATTEMPTS = 10
+/** share of its pace that a clock loses while it is ahead of the store's: a step of 1 s is made good in 10 s, and no timeout is longer by more than that */
+export const NODE_SLEW = 0.1
+/** ms for which a node that is told to stop serves on, no longer ready, where there are others: as long as balancers take to notice */
+export const NODE_LEAVE_MS = 2_000
+/** ms between two looks for what a lost signal left */
+export const NODE_SWEEP_MS = 1_000
+/** sessions of links that one such look compares with the store: the most that a node may have are through in ten */
+export const NODE_SWEEP_SESSIONS = 5_000
+/** commands with a waiting caller that one statement asks about */
+export const NODE_SWEEP_WAITERS = 1_000
+/** bytes of one text from node to node; PostgreSQL takes less than 8,000. It holds a thousand devices, or two hundred commands */
+export const SIGNAL_TEXT_MAX_BYTES = 7_900
+/** devices and commands that wait to be told to other nodes: what a node settles in some seconds, about 5 MB. Others find by looking what is beyond */
+export const SIGNAL_BACKLOG_MAX = 50_000
+/** ms until the connection that carries signals is there */
+export const SIGNAL_CONNECT_WAIT_MS = 2_000
+/** ms between two looks whether it still is one: a cut that nobody tells of is seen after this and the next together */
+export const SIGNAL_LOOK_MS = 1_000
+/** ms without an answer after which it is given up */
+export const SIGNAL_ANSWER_WAIT_MS = 2_000
+/** ms that PostgreSQL gives a statement on it, and the lock that every NOTIFY takes: less than that, so that its word comes first where it still speaks */
+export const SIGNAL_STATEMENT_MAX_MS = 1_000
+/** ms until it is made anew: doubled after each failure, up to the second figure; each is drawn up to half as long again */
+export const SIGNAL_BACKOFF_MIN_MS = 20
+export const SIGNAL_BACKOFF_MAX_MS = 500
+/** ms at the end of a process for telling what is left, and as many for ending the connection: whoever misses it finds it by looking */
+export const SIGNAL_CLOSE_MS = 500
+/** ms between two lines of one kind in the log: what is wrong with a carrier is wrong many times a second */
+export const SIGNAL_LOG_EVERY_MS = 10_000
+/** addresses of NATS servers in one --signal: they are tried one after the other, and tell of the rest of their cluster themselves */
+export const NATS_SERVERS_MAX = 16
+/** characters of the name under which an installation's nodes talk on NATS: it is part of every message */
+export const NATS_NAME_MAX_CHARS = 64
+
+// --- connections that come from balancers ------------------------------------------------------------------------
+/** ms in which a connection's PROXY header must be there; its specification asks for 3 s at least, so that a packet that was lost may come again */
+export const PROXY_HEADER_WAIT_MS = 5_000
+/** bytes of one in text, with its end; the specification's figure */
+export const PROXY_LINE_MAX_BYTES = 107
+/** bytes of one in binary: the longest addresses take 232, and what balancers add some hundred; nginx takes as many as this */
+export const PROXY_HEADER_MAX_BYTES = 4_096
 
 // --- HTTP --------------------------------------------------------------------------------------------------------
 /** bytes of a request body, and so of a command's input */
@@ -217,7 +290,7 @@ export const LOGIN_SOURCES_MAX = 10_000
 export const LOGIN_PAIRS_MAX = 50_000
 /** lines that one connection may write to the log about odd packets; all are counted */
 export const ODDITIES_LOGGED = 8
-/** lines per second about refused logins, and as many about failed TLS handshakes; the next line says how many were left out */
+/** lines per second about refused logins, as many about failed TLS handshakes, and about PROXY headers; the next line says how many were left out */
 export const REFUSALS_LOGGED_PER_S = 10
 /** characters of a device's message that are kept */
 export const DEVICE_MESSAGE_MAX_CHARS = 1_024

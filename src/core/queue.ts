@@ -4,7 +4,7 @@
 
 import { type Command, idMs, isOpen, Kind, State } from './command.ts'
 import { assert, errors, type Refusal, refuse } from './errors.ts'
-import { LATE_DETAIL_MAX_CHARS, LATE_REPLIES_KEPT, SESSION_EVENT_EVERY_MS } from './limits.ts'
+import { LATE_DETAIL_MAX_CHARS, LATE_REPLIES_KEPT, NODE_MARGIN_MS, SESSION_EVENT_EVERY_MS } from './limits.ts'
 
 /** One device as the rules see it: its open commands, oldest first, plus those commands that the input names. */
 export interface Queue {
@@ -17,6 +17,7 @@ export interface Queue {
   readonly eventSeq: number
   /** number of the newest session. A fence, not a claim: only that session may get the head. */
   readonly sessionNo: number
+  /** the node that it began on; null once its end is on record. (A node that dies leaves it as it is: whether the node is alive, others must know.) */
   readonly sessionNode: number | null
   readonly disabled: boolean
   /** true from the step that deletes it: the commit removes its row */
@@ -38,11 +39,23 @@ export interface Presence {
   readonly silent: boolean
 }
 
+/** The other nodes that share the store: their devices are theirs to send to. */
+export interface Others {
+  /** those whose lease was good when that was last looked at */
+  readonly alive: ReadonlySet<number>
+  /** epoch ms of that look: whoever has joined since is alive too, and not among them */
+  readonly asOf: number
+}
+
 export interface Situation {
   readonly now: number
-  /** null: not connected */
+  /** this node */
+  readonly node: number
+  /** null: the store is this node's alone */
+  readonly others: Others | null
+  /** null: not connected here */
   readonly presence: Presence | null
-  /** false while the server stops: nothing new is sent */
+  /** false while the server stops, or has no good lease: nothing new is sent */
   readonly dispatch: boolean
   readonly queueCap: number
 }
@@ -59,7 +72,7 @@ export type Enqueue = {
 }
 export type Cancel = { readonly type: 'cancel'; readonly commandId: string | null; readonly by: string }
 /** `activates`: it proved itself with its own secret; one that used the product's is active only when it has got its own (see Activated). */
-export type Connected = { readonly type: 'connected'; readonly node: number; readonly activates: boolean }
+export type Connected = { readonly type: 'connected'; readonly activates: boolean }
 /** The device said that it has got its own secret. */
 export type Activated = { readonly type: 'activated' }
 /** Disabled: offline whatever connects, until it is enabled. Its cached commands wait; what was sent may still be answered, or times out. */
@@ -86,9 +99,9 @@ export type Unsent = {
   readonly session: number
   /**
    * `tooLarge`, `codec`, `unsupported`: it can never be sent (larger than the device takes; its product's codec cannot encode it; the device takes no
-   * such commands), so it fails. After the others it is as if it had not been sent.
+   * such commands), so it fails. After the others it is as if it had not been sent; `fenced`: the node's lease was no longer good.
    */
-  readonly reason: 'sessionGone' | 'late' | 'tooLarge' | 'codec' | 'unsupported'
+  readonly reason: 'sessionGone' | 'late' | 'fenced' | 'tooLarge' | 'codec' | 'unsupported'
 }
 export type Tick = { readonly type: 'tick' }
 export type Input =
@@ -163,6 +176,8 @@ export type Effect =
     }
   | { readonly type: 'settled'; readonly command: Command }
   | { readonly type: 'suspect'; readonly session: number }
+  /** Another node should look at the device: it has something to send to it, or a connection that is not its newest any more. */
+  | { readonly type: 'wake'; readonly node: number }
   | {
       /** Close the device's connection, before anything else is done: it may not be connected any more. */
       readonly type: 'evict'
@@ -223,6 +238,20 @@ class Step {
     for (const command of queue.open) this.commands.set(command.id, command)
   }
 
+  /** The other node, alive, on which its newest session is; null where it is here, or away. */
+  get elsewhere(): number | null {
+    const { sessionNode, lastOnlineAt, disabled, deleted } = this.device
+    const { node, others } = this.situation
+    if (sessionNode === null || sessionNode === node || others === null || disabled || deleted) return null
+    const isNew = lastOnlineAt !== null && lastOnlineAt > others.asOf - NODE_MARGIN_MS
+    return others.alive.has(sessionNode) || isNew ? sessionNode : null
+  }
+
+  /** Connected nowhere, as far as is known here. */
+  get isAway(): boolean {
+    return this.presence === null && this.elsewhere === null
+  }
+
   inState(state: State): Command[] {
     return [...this.commands.values()].filter(command => command.state === state)
   }
@@ -269,7 +298,7 @@ export function decide<I extends Input>(queue: Queue, input: I, situation: Situa
   if (queue.deleted) return step.decision(afterDeletion(input) as AnswerTo<I>)
   if (input.type === 'unsent') unsent(step, input)
   lapse(step)
-  if (step.presence === null) failInstants(step)
+  if (step.isAway) failInstants(step)
   const answer = apply(step, input)
   advance(step)
   if (input.type === 'enqueue') {
@@ -343,11 +372,16 @@ function afterDeletion(input: Input): Answers[Input['type']] {
   }
 }
 
-/** Lapsed means now >= the instant. */
+/**
+ * Lapsed means now >= the instant. What was sent over a session that is not here may be about to leave, on a node whose clock is behind this one, up to its
+ * deadline: such a command lapses only once that is over by any clock.
+ */
 function lapse(step: Step): void {
-  const { now } = step.situation
+  const { now, others } = step.situation
   for (const command of step.commands.values()) {
-    if (!isOpen(command.state) || now < lapsesAt(command)) continue
+    const isHere = others === null || command.sentSession === step.presence?.session
+    const slackMs = command.state === State.sent && !isHere ? NODE_MARGIN_MS : 0
+    if (!isOpen(command.state) || now < lapsesAt(command) + slackMs) continue
     if (command.state === State.sent) timeOut(step, command)
     else if (isInstant(command)) step.move(command, State.failed, 'time', 'timeout', { code: errors.notSent.code })
     else step.move(command, State.expired, 'time', 'pendingTtl')
@@ -410,7 +444,7 @@ function enqueue(step: Step, input: Enqueue): void {
 function refuseAtOnce(step: Step, input: Enqueue): { code: number; name: string } | null {
   if (input.pendingTtlS === 0) {
     if (step.device.activeAt === null) return errors.inactive
-    if (step.presence === null) return errors.offline
+    if (step.isAway) return errors.offline
   }
   return step.inState(State.created).length >= step.situation.queueCap ? errors.queueFull : null
 }
@@ -433,18 +467,24 @@ function cancel(step: Step, input: Cancel): Answers['cancel'] {
 
 function connected(step: Step, input: Connected): Answers['connected'] {
   if (step.device.disabled) return refuse(errors.denied, 'the device is disabled')
-  const { now } = step.situation
+  const { now, node } = step.situation
   const session = step.device.sessionNo + 1
   const isLogged = !isRecent(step.device.lastOnlineAt, now)
+  wakeHolder(step)
   step.device = {
     ...step.device,
     sessionNo: session,
-    sessionNode: input.node,
+    sessionNode: node,
     activeAt: step.device.activeAt ?? (input.activates ? now : null),
     lastOnlineAt: now,
   }
   if (isLogged) deviceEvent(step, 'device', 'connected')
   return { ok: true, session }
+}
+
+/** The other node that has the device's connection is told that something has changed for it. */
+function wakeHolder(step: Step): void {
+  if (step.elsewhere !== null) step.effects.push({ type: 'wake', node: step.elsewhere })
 }
 
 /** Of the device itself, not of one of its commands. */
@@ -461,8 +501,9 @@ function activated(step: Step): void {
 /** What is sent stays sent: its answer may be on the way. Also where the device is disabled already, a connection that is there ends. */
 function disable(step: Step, { by }: Disable): Answers['disable'] {
   const changed = !step.device.disabled
+  wakeHolder(step)
   // Nobody tells the end of a connection that is closed for this.
-  step.device = { ...step.device, disabled: true, lastOfflineAt: offlineSince(step) }
+  step.device = { ...step.device, disabled: true, sessionNode: null, lastOfflineAt: offlineSince(step) }
   step.presence = null
   if (changed) deviceEvent(step, by, 'disabled')
   failInstants(step)
@@ -491,6 +532,7 @@ function deleteDevice(step: Step, { by }: Delete): Answers['delete'] {
   const failed = sent === undefined ? null : step.move(sent, State.failed, by, 'device deleted', { code })
   const created = step.inState(State.created)
   const cancelled = created.map(command => step.move(command, State.cancelled, by, 'device deleted', { code }))
+  wakeHolder(step)
   step.device = { ...step.device, deleted: true }
   step.presence = null
   deviceEvent(step, by, 'deleted')
@@ -506,12 +548,15 @@ function disconnected(step: Step, input: Disconnected): void {
   if (input.session !== step.device.sessionNo) return
   const { now } = step.situation
   const isLogged = !isRecent(step.device.lastOfflineAt, now)
-  step.device = { ...step.device, lastOfflineAt: now }
+  step.device = { ...step.device, sessionNode: null, lastOfflineAt: now }
   if (!isLogged) return
   deviceEvent(step, 'device', 'disconnected', JSON.stringify({ reason: input.reason }))
 }
 
 function reply(step: Step, input: Reply): Answers['reply'] {
+  const named = step.commands.get(input.commandId)
+  // What is answered has left: the margin for what may be about to leave is not for it.
+  if (named?.state === State.sent && step.situation.now >= lapsesAt(named)) timeOut(step, named)
   const command = step.commands.get(input.commandId)
   if (command === undefined || command.sentAt === null) return { ok: true, outcome: 'ignored' }
   if (command.state !== State.sent) return lateReply(step, command, input)
@@ -553,7 +598,7 @@ function unsent(step: Step, input: Unsent): void {
   const command = step.commands.get(input.commandId)
   if (command?.state !== State.sent || command.sentSession !== input.session) return
   const back = { sentAt: null, deadlineAt: null, sentSession: null }
-  if (input.reason !== 'sessionGone' && input.reason !== 'late')
+  if (input.reason === 'tooLarge' || input.reason === 'codec' || input.reason === 'unsupported')
     step.move(command, State.failed, 'server', `unsent: ${input.reason}`, { ...back, code: errors.notEncodable.code })
   else if (isInstant(command))
     step.move(command, State.failed, 'server', `unsent: ${input.reason}`, { ...back, code: errors.offline.code })
@@ -563,10 +608,11 @@ function unsent(step: Step, input: Unsent): void {
 /** The head is sent if nothing else is, the device is ready, and its session is the newest. The only place where sending is decided. */
 function advance(step: Step): void {
   const { presence, device, situation } = step
-  if (!situation.dispatch || !presence?.ready || presence.session !== device.sessionNo) return
-  if (step.inState(State.sent).length > 0) return
   const [head] = step.inState(State.created)
-  if (head === undefined) return
+  if (head === undefined || step.inState(State.sent).length > 0) return
+  wakeHolder(step)
+  if (step.elsewhere !== null || !situation.dispatch || !presence?.ready || presence.session !== device.sessionNo)
+    return
   const deadlineAt = isInstant(head) ? head.expireAt : situation.now + head.timeoutS * 1000
   const { session } = presence
   step.move(head, State.sent, 'server', 'sent', { sentAt: situation.now, deadlineAt, sentSession: session })

@@ -11,7 +11,7 @@ import type { DeviceKeys, Notice } from '../uplink/topics.ts'
 import type { Result } from './wire.ts'
 
 /** Tells a gateway, if it is connected, what became of a device of its topology. */
-export type Notify = (gatewayId: number, notice: Notice, of: DeviceKeys) => void
+export type Notify = (gatewayId: number, notice: Notice, of: DeviceKeys) => Promise<void>
 
 /** One authorised call: everything about who and which device is settled. */
 export interface Call {

@@ -14,9 +14,12 @@ import {
   REQUEST_WAIT_MS,
   TOKEN_LIFE_S,
 } from '../core/limits.ts'
-import type { Engine, Log } from '../engine.ts'
+import type { Engine } from '../engine.ts'
 import { type Application, allows, type Fleet } from '../fleet/fleet.ts'
+import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
+import type { Intake } from '../proxy/intake.ts'
+import { StoreUnavailable } from '../store/nodes.ts'
 import type { Device, Store } from '../store/store.ts'
 import type { Action, Notify, Resource } from './action.ts'
 import { commands } from './commands.ts'
@@ -31,6 +34,8 @@ import { envelope, failure, JSON_TYPE, type Result } from './wire.ts'
 
 export interface AppOptions {
   readonly engine: Engine
+  /** The server is about to stop: it is not ready, and keeps no connection, but serves on until it is closed. */
+  readonly leaving: { readonly isLeaving: boolean }
   readonly store: Store
   readonly fleet: Fleet
   readonly tokens: TokenService
@@ -45,6 +50,8 @@ export interface AppOptions {
   readonly openBeyondLoopback: boolean
   /** devices that speak HTTP, on paths of their own; without them those paths do not exist */
   readonly devices?: HttpDevices
+  /** takes PROXY headers off, where connections come from balancers; null: they come from callers */
+  readonly intake?: Intake | null
 }
 
 /** What there is to call, one path each. */
@@ -64,16 +71,17 @@ export function buildApp(options: AppOptions): FastifyInstance {
     genReqId: newRequestId,
     // One server with bounds on every connection. By itself fastify listens on each address of localhost with a server of its own, of which only
     // the first can be given bounds.
-    serverFactory: handler =>
-      connections.createServer(
-        {
-          headersTimeout: HEADERS_WAIT_MS,
-          requestTimeout: REQUEST_WAIT_MS,
-          keepAliveTimeout: KEEP_ALIVE_MS,
-          connectionsCheckingInterval: CONNECTIONS_CHECK_MS,
-        },
-        handler,
-      ),
+    serverFactory: handler => {
+      const bounds = {
+        headersTimeout: HEADERS_WAIT_MS,
+        requestTimeout: REQUEST_WAIT_MS,
+        keepAliveTimeout: KEEP_ALIVE_MS,
+        connectionsCheckingInterval: CONNECTIONS_CHECK_MS,
+      }
+      const server = connections.createServer(bounds, handler)
+      options.intake?.guard(server)
+      return server
+    },
     // Each of these would otherwise be answered in another shape than the envelope.
     clientErrorHandler: (error, socket) => connections.refuse(error, socket),
     frameworkErrors: (_error, request, reply) => {
@@ -90,6 +98,9 @@ export function buildApp(options: AppOptions): FastifyInstance {
   if (options.auth === 'open')
     app.addHook('onRequest', (request, reply, done) => refuseForeign(options, request, reply, done))
   app.setErrorHandler((error: FastifyError, request, reply) => onError(options, error, request, reply))
+  app.addHook('onSend', async (_request, reply) => {
+    if (options.leaving.isLeaving) reply.header('connection', 'close')
+  })
   app.setNotFoundHandler((request, reply) => noSuchPath(request, reply))
 
   for (const resource of resources)
@@ -311,6 +322,9 @@ async function tokenAnswer(
 
 async function ready(options: AppOptions, reply: FastifyReply): Promise<FastifyReply> {
   reply.type(JSON_TYPE)
+  if (options.leaving.isLeaving) return reply.code(503).send('{"status":"the server is about to stop"}')
+  if (!options.engine.mayPublish())
+    return reply.code(503).send('{"status":"the lease of this node is over: the store does not answer"}')
   try {
     await options.store.ping()
     return reply.send('{"status":"ready"}')
@@ -367,6 +381,11 @@ function onError(options: AppOptions, error: FastifyError, request: FastifyReque
     return send(reply, request, failure(refuse(errors.invalidArgument, message), null, status))
   }
   if (status < 500) return send(reply, request, unreadable(error.message))
+  if (error instanceof StoreUnavailable) {
+    options.log.warn({ err: error, requestId: request.id }, 'a call met no store')
+    const message = 'Service unavailable: the store cannot be reached; come again in a second'
+    return send(reply, request, failure(refuse(errors.unavailable, message), null, 503))
+  }
   options.log.error({ err: error, requestId: request.id }, 'a call failed')
   return send(reply, request, failure(refuse(errors.internal, 'An unexpected error occurred'), null, 500))
 }

@@ -12,8 +12,9 @@ import {
   TIMEOUT_MAX_S,
 } from '../core/limits.ts'
 import { checkPoint, checkService } from '../core/model.ts'
-import type { NewCommand, Settlement } from '../engine.ts'
+import type { NewCommand } from '../engine.ts'
 import type { StoredCommand } from '../store/store.ts'
+import type { Settlement } from '../waiters.ts'
 import { type Action, type Call, isEmptyBody, objectBody, type Resource } from './action.ts'
 import { parseExpression } from './expression.ts'
 import { parseProjection } from './projection.ts'

@@ -5,9 +5,12 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import type { Clock, Timers } from '../clock.ts'
 import { errors } from '../core/errors.ts'
 import { HTTP_LOGIN_MAX_BYTES, HTTP_SESSIONS_MAX, LOGIN_PAIR_EVERY_MS, PACKET_MAX_BYTES } from '../core/limits.ts'
-import type { Engine, Log } from '../engine.ts'
+import type { Engine } from '../engine.ts'
+import type { Log } from '../log.ts'
+import type { Intake } from '../proxy/intake.ts'
 import type { Answer, Asker, Request } from '../uplink/asker.ts'
 import { codes } from '../uplink/codes.ts'
+import { logFailed } from '../uplink/failed.ts'
 import type { LoginGate } from '../uplink/login-limit.ts'
 import { answerTo, readReply } from '../uplink/payload.ts'
 import { Sparing } from '../uplink/sparing.ts'
@@ -47,6 +50,8 @@ export interface HttpDevicesOptions {
   readonly count: (call: DeviceCall, code: number) => void
   /** HTTP_SESSIONS_MAX unless said otherwise */
   readonly sessionsMax?: number
+  /** knows where connections come from that a balancer passes on; null: they come from devices */
+  readonly intake?: Pick<Intake, 'sourceOf'> | null
 }
 
 /** What a device is told. */
@@ -142,15 +147,16 @@ export class HttpDevices {
       return this.#send(reply, 'device', refusal(of))
     }
     if (statusCode < 500) return this.#send(reply, 'device', refusal(unreadable(error.message, 400)))
-    this.#options.log.error({ err: error, requestId: request.id }, 'a call of a device failed')
+    logFailed(this.#options.log, error, { requestId: request.id }, 'a call of a device failed')
     return this.#send(reply, 'device', refusal(refuse(codes.internal, 'try again later', 500)))
   }
 
   // --- login ---------------------------------------------------------------------------------------------------
 
   async #logIn(request: FastifyRequest): Promise<Told> {
-    const { limit, clock } = this.#options
-    const source = request.raw.socket.remoteAddress ?? ''
+    const { limit, clock, intake } = this.#options
+    const { socket } = request.raw
+    const source = (intake ? intake.sourceOf(socket) : socket.remoteAddress) ?? ''
     if (request.method !== 'POST') return refusal(notPost)
     if (this.#isStopping) return refusal(stopping)
     const keys = readLoginPath(pathOf(request))

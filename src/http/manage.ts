@@ -49,5 +49,5 @@ async function remove(call: Call): Promise<Result> {
 async function tellGateway({ fleet, device, notify }: Call, notice: 'disable' | 'enable' | 'delete'): Promise<void> {
   if (device.gatewayAssetId === null) return
   const gateway = await fleet.deviceByAsset(device.gatewayAssetId)
-  if (gateway !== null) notify(gateway.id, notice, device)
+  if (gateway !== null) await notify(gateway.id, notice, device)
 }

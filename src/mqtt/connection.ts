@@ -20,6 +20,7 @@ import {
   WRITE_BUFFER_MAX_BYTES,
 } from '../core/limits.ts'
 import type { Unsent } from '../core/queue.ts'
+import { logFailed } from '../uplink/failed.ts'
 import { commandPayload } from '../uplink/payload.ts'
 import { CHANNEL_KEY, type DeviceKeys, methodOf, type Notice } from '../uplink/topics.ts'
 import {
@@ -99,12 +100,12 @@ export class Connection implements Carrier {
   #login: Promise<void> = Promise.resolve()
   readonly #socketClosed: Promise<void>
 
-  /** `certificate`: what the client showed; null: nothing. */
-  constructor(socket: Socket, endpoint: Endpoint, certificate: ClientCertificate | null) {
+  /** `certificate`: what the client showed; null: nothing. `remote`: the address that it comes from. */
+  constructor(socket: Socket, endpoint: Endpoint, certificate: ClientCertificate | null, remote: string) {
     this.#socket = socket
     this.#endpoint = endpoint
     this.#certificate = certificate
-    this.#remote = socket.remoteAddress ?? 'unknown'
+    this.#remote = remote
     this.#wake(endpoint.clock.now() + CONNECT_WAIT_MS, () => this.#drop('no CONNECT in time'))
     socket.setNoDelay(true)
     socket.on('data', chunk => this.#receive(chunk))
@@ -254,7 +255,7 @@ export class Connection implements Carrier {
     this.#phase = { name: 'entering' }
     this.#wake(Number.POSITIVE_INFINITY)
     this.#login = this.#logIn(connect).catch((error: unknown) => {
-      this.#endpoint.log.error({ err: error, remote: this.#remote }, 'login failed')
+      logFailed(this.#endpoint.log, error, { remote: this.#remote }, 'login failed')
       if (connect.type === 'connect')
         this.#refuse(connect, 'unavailable', 'the server cannot look the device up, try again later')
     })
@@ -263,6 +264,9 @@ export class Connection implements Carrier {
   async #logIn(connect: Connect | Refused): Promise<void> {
     const { fleet, limit, clock, reactivation } = this.#endpoint
     if (connect.type === 'refused') return this.#refuse(connect, connect.connack, connect.reason)
+    // Let in here, it would get nothing, and to the other nodes it would be away: one of them can serve it.
+    if (!this.#endpoint.engine.mayPublish())
+      return this.#refuse(connect, 'unavailable', 'this node has lost the store for a while: come again')
     const keys = claimedKeys(connect)
     if (!limit.allows(this.#remote, keys, clock.now()))
       return this.#refuse(
@@ -323,6 +327,7 @@ export class Connection implements Carrier {
       maximumPacketSize,
       readyAfterMs: this.#endpoint.readyAfterMs,
       compression,
+      mayPublish: () => this.#endpoint.engine.mayPublish(),
       activation: device === null || secret === null ? null : { deviceSecret: secret, assetId: device.assetId },
     }
   }

@@ -2,7 +2,8 @@
 
 import type { Clock, Timers } from '../clock.ts'
 import type { Codecs } from '../codec/codec.ts'
-import type { Engine, Log } from '../engine.ts'
+import type { Engine } from '../engine.ts'
+import type { Log } from '../log.ts'
 import type { LoginLimit } from '../uplink/login-limit.ts'
 import type { Requests } from '../uplink/requests.ts'
 import type { DeviceKeys } from '../uplink/topics.ts'
@@ -27,7 +28,7 @@ export interface Refusal extends Partial<DeviceKeys> {
 
 /** What a connection needs of the endpoint that it belongs to. */
 export interface Endpoint {
-  readonly engine: Pick<Engine, 'connect' | 'disconnect' | 'apply'>
+  readonly engine: Pick<Engine, 'connect' | 'disconnect' | 'apply' | 'mayPublish'>
   readonly fleet: DeviceDirectory
   /** answers what devices ask for */
   readonly requests: Pick<Requests, 'answer'>

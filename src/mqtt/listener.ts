@@ -6,6 +6,7 @@ import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer, type PeerCertificate, type TLSSocket } from 'node:tls'
 import { CHANNELS_MAX_PER_PRODUCT, CONNECT_WAIT_MS, CONNECTIONS_MAX, CONNECTIONS_SPARE } from '../core/limits.ts'
+import type { Intake } from '../proxy/intake.ts'
 import { Sparing } from '../uplink/sparing.ts'
 import type { DeviceKeys, Notice } from '../uplink/topics.ts'
 import type { ClientCertificate } from './connect.ts'
@@ -20,6 +21,8 @@ export interface MqttOptions
   readonly count: (event: MqttEvent) => void
   /** devices that may be connected; CONNECTIONS_MAX unless said otherwise */
   readonly connectionsMax?: number
+  /** takes PROXY headers off, where connections come from balancers; null: they come from devices */
+  readonly intake?: Intake | null
 }
 
 /**
@@ -102,16 +105,22 @@ export class MqttListener {
           handshakeTimeout: CONNECT_WAIT_MS,
         })
       : createServer(socketOptions)
+    const { intake = null } = this.#options
+    if (tls) intake?.guard(server)
     server.on('connection', (socket: Socket) => this.#register(socket))
     if (tls) {
       server.on('secureConnection', (socket: TLSSocket) => this.#accept(socket, certificateOf(socket)))
       server.on('tlsClientError', (error: Error, socket: TLSSocket) => {
         this.#options.count('dropped before login')
         const { code, reason = error.message }: { code?: string; reason?: string } & Error = error
-        this.#failedHandshakes.warn({ code, reason, remote: socket.remoteAddress }, 'TLS handshake failed')
+        this.#failedHandshakes.warn({ code, reason, remote: this.#sourceOf(socket) }, 'TLS handshake failed')
       })
     } else {
-      server.on('connection', (socket: Socket) => this.#accept(socket, null))
+      const accept = (socket: Socket): void => this.#accept(socket, null)
+      server.on('connection', (socket: Socket) => {
+        if (intake === null) accept(socket)
+        else intake.read(socket, () => accept(socket))
+      })
     }
     server.listen(port, host)
     await once(server, 'listening')
@@ -141,9 +150,11 @@ export class MqttListener {
     for (const socket of this.#sockets) socket.destroy()
   }
 
-  /** Tells the gateway with this id, if it is connected here, what became of a device of its topology. */
-  notify(gatewayId: number, notice: Notice, of: DeviceKeys): void {
-    this.#devices.get(gatewayId)?.notify(notice, of)
+  /** Tells the gateway with this id what became of a device of its topology; false where it is not connected here. */
+  notify(gatewayId: number, notice: Notice, of: DeviceKeys): boolean {
+    const gateway = this.#devices.get(gatewayId)
+    gateway?.notify(notice, of)
+    return gateway !== undefined
   }
 
   /** For metrics: sockets open, and devices that are logged in. */
@@ -169,7 +180,14 @@ export class MqttListener {
 
   #accept(socket: Socket, certificate: ClientCertificate | null): void {
     if (this.#stopping) socket.destroy()
-    if (!socket.destroyed) this.#connections.add(new Connection(socket, this.#endpoint, certificate))
+    if (socket.destroyed) return
+    const remote = this.#sourceOf(socket) ?? 'unknown'
+    this.#connections.add(new Connection(socket, this.#endpoint, certificate, remote))
+  }
+
+  #sourceOf(socket: Socket): string | undefined {
+    const { intake } = this.#options
+    return intake ? intake.sourceOf(socket) : socket.remoteAddress
   }
 }
 

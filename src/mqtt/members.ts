@@ -7,10 +7,12 @@ import { errors, type Refusal, refuse } from '../core/errors.ts'
 import { isObject } from '../core/json.ts'
 import { SUBDEVICES_ONLINE_MAX } from '../core/limits.ts'
 import type { Unsent } from '../core/queue.ts'
-import type { Link, Log } from '../engine.ts'
+import type { Link } from '../engine.ts'
+import type { Log } from '../log.ts'
 import type { Device } from '../store/store.ts'
 import type { Answer, Asker } from '../uplink/asker.ts'
 import { codes } from '../uplink/codes.ts'
+import { logFailed } from '../uplink/failed.ts'
 import { gatewaySource } from '../uplink/login-limit.ts'
 import { answerJson, answerTo, readReply, readRequest } from '../uplink/payload.ts'
 import { type DeviceKeys, isSame, nameOf, UP_RAW } from '../uplink/topics.ts'
@@ -173,7 +175,7 @@ export class Members implements Asker {
       return answer === null ? null : Buffer.from(answer.json)
     } catch (error) {
       const { keys, path } = request
-      this.#endpoint.log.error({ err: error, ...keys, path }, 'a request of a device failed')
+      logFailed(this.#endpoint.log, error, { ...keys, path }, 'a request of a device failed')
       const told = answerTo(request.payload, codes.internal.code, 'the server failed, try again later')
       return told === null ? null : Buffer.from(told)
     }
@@ -234,6 +236,8 @@ export class Members implements Asker {
   // --- sub-devices ---------------------------------------------------------------------------------------------
 
   async #combine(keys: DeviceKeys, path: string, payload: Buffer): Promise<Answer | null> {
+    // Nobody is logged in or out over a connection that is over, and nobody is there to be answered.
+    if (this.#isOver) return null
     const request = readRequest(payload)
     if (request === null) return null
     const { idJson, params } = request
@@ -298,7 +302,7 @@ export class Members implements Asker {
       return { login, outcome: await this.#admit(login, directory) }
     } catch (error) {
       const { productKey, deviceKey } = login
-      this.#endpoint.log.error({ err: error, productKey, deviceKey }, 'the login of a sub-device failed')
+      logFailed(this.#endpoint.log, error, { productKey, deviceKey }, 'the login of a sub-device failed')
       return { login, outcome: { code: codes.internal.code, message: 'the server failed, try again later' } }
     }
   }

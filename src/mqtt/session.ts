@@ -356,6 +356,7 @@ export class Session {
   #send(message: Omit<Held, 'until'>, now: number): void {
     const { lane, downlink, payload } = message
     if (now >= downlink.notAfter) this.#unsent(lane, downlink, 'late')
+    else if (!this.#terms.mayPublish()) this.#unsent(lane, downlink, 'fenced')
     else if (!this.#suspect && this.#held.length === 0 && this.#window.hasRoom(payload.length))
       this.#write(message, now)
     else this.#held.push({ ...message, until: until(downlink, now) })
@@ -376,7 +377,8 @@ export class Session {
     if (this.#suspect) return
     for (let held = this.#held[0]; held && this.#window.hasRoom(held.payload.length); held = this.#held[0]) {
       this.#held.shift()
-      this.#write(held, now)
+      if (this.#terms.mayPublish()) this.#write(held, now)
+      else this.#unsent(held.lane, held.downlink, 'fenced')
     }
   }
 

@@ -26,6 +26,8 @@ export interface SessionTerms {
   readonly compression: Compression
   /** set where the device logged in with its product's secret: it is given its own */
   readonly activation: { readonly deviceSecret: string; readonly assetId: string } | null
+  /** looked at right before a command is written: whether this node may still send to its devices (Engine.mayPublish) */
+  readonly mayPublish: () => boolean
 }
 
 /** A device that commands are sent to over this connection: its own, or a sub-device that logged in over it. */

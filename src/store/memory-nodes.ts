@@ -1,12 +1,12 @@
 // Numbers of nodes, and what nodes ask about their devices, in memory. One process has the store, so nobody can lose a lease to another process here;
-// epochs are counted all the same. A commit is not checked against them.
+// epochs are counted all the same, and a batch that names one is refused when it is not the newest.
 // Not here: queues and what is committed to them (memory.ts).
 
 import { type Command, State } from '../core/command.ts'
 import { assert } from '../core/errors.ts'
 import { NODE_MAX } from '../core/limits.ts'
 import { lapsesAt, type Queue } from '../core/queue.ts'
-import type { DeviceSession, NodeLease, Nodes, TakenNode } from './nodes.ts'
+import { type DeviceSession, LeaseLost, type NodeLease, type Nodes, type TakenNode } from './nodes.ts'
 import type { Batch } from './store.ts'
 
 /** One node number. until: null where it is free. */
@@ -22,7 +22,7 @@ const newNode: NodeEntry = { lastCommandId: null, clockAt: 0, epoch: 0, until: n
 /** What nodes look at. */
 export interface Holdings {
   /** every device there is, with its open commands */
-  devices(): Iterable<Pick<Queue, 'sessionNo' | 'sessionNode' | 'lastOnlineAt' | 'lastOfflineAt'> & Holding>
+  devices(): Iterable<Pick<Queue, 'sessionNo' | 'sessionNode'> & Holding>
   isFinal(commandId: string): boolean
 }
 interface Holding {
@@ -48,6 +48,12 @@ export class MemoryNodes implements Nodes {
 
   get clockFloor(): number {
     return Math.max(0, ...[...this.#nodes.values()].map(({ clockAt }) => clockAt))
+  }
+
+  /** Throws LeaseLost where another life has the number, or it was given back. */
+  check({ node, epoch }: Batch): void {
+    if (epoch !== undefined && epoch !== this.#entry(node).epoch)
+      throw new LeaseLost(`node ${node} was taken by another life, or given back`)
   }
 
   touch({ node, lastCommandId, now }: Batch): void {
@@ -123,11 +129,10 @@ export class MemoryNodes implements Nodes {
 
   async wanting(nodeNo: number, limit: number, after = 0): Promise<number[]> {
     const wanting = [...this.#holdings.devices()].filter(device => {
-      const { deviceId, sessionNode, disabled, lastOnlineAt, lastOfflineAt, open } = device
-      const isOnline = lastOnlineAt !== null && lastOnlineAt >= (lastOfflineAt ?? lastOnlineAt)
+      const { deviceId, sessionNode, disabled, open } = device
       const states = open.map(({ state }) => state)
       const isWaiting = states.includes(State.created) && !states.includes(State.sent)
-      return deviceId > after && sessionNode === nodeNo && isOnline && !disabled && isWaiting
+      return deviceId > after && sessionNode === nodeNo && !disabled && isWaiting
     })
     const ids = wanting.map(({ deviceId }) => deviceId)
     return ids.sort((a, b) => a - b).slice(0, limit)

@@ -138,6 +138,7 @@ class MemoryStore implements Store, Nodes {
 
   async commit(batch: Batch): Promise<number[]> {
     checkBatch(batch)
+    this.#nodes.check(batch)
     const stale: number[] = []
     const staged: Staged[] = []
     for (const change of batch.changes) {
@@ -355,7 +356,8 @@ class MemoryStore implements Store, Nodes {
       this.#devicesByAsset.set(row.assetId, entry)
     } else {
       entry.row = row
-      entry.queue = { ...entry.queue, version: entry.queue.version + 1 }
+      const { version, sessionNode } = entry.queue
+      entry.queue = { ...entry.queue, version: version + 1, sessionNode: row.disabled ? null : sessionNode }
     }
     this.#devicesByKeys.set(pair(row.productKey, row.deviceKey), entry)
   }

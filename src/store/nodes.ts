@@ -42,17 +42,17 @@ export interface Nodes {
   /** Nodes whose lease is good at the store's now, by their numbers. */
   liveNodes(): Promise<{ readonly nodeNo: number; readonly until: number }[]>
   /**
-   * The newest session of each device given, and the node that it is on (null before the first), by their numbers; devices that do not exist are
+   * The newest session of each device given, and the node that it is on (null before the first and after its end), by their numbers; devices that do not exist are
    * absent. For a node that looks whether its links are still the newest.
    */
   sessions(deviceIds: readonly number[]): Promise<DeviceSession[]>
   /**
-   * Devices with something lapsed at `now` that this node must tick, at most `limit`: those whose newest session is or was on it, those that never had
-   * one, and those of a node whose lease was given back or lapsed more than `marginMs` ago by the store's clock.
+   * Devices with something lapsed at `now` that this node must tick, at most `limit`: those whose session is on it, as far as is on record, those that
+   * have none, and those of a node whose lease was given back or lapsed more than `marginMs` ago by the store's clock.
    */
   dueFor(nodeNo: number, now: number, marginMs: number, limit: number): Promise<number[]>
   /**
-   * Devices that are online on this node, as far as is on record, and not disabled, and have a created command and nothing sent: what a lost wake-up
+   * Devices whose session on record is on this node, and that are not disabled and have a created command and nothing sent: what a lost wake-up
    * left. By their numbers, from above `after` on, at most `limit`: who holds more asks again from the last. A device that is not ready yet, or whose
    * connection ended unseen, is among them for as long as that lasts.
    */

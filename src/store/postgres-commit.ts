@@ -52,7 +52,8 @@ export class Commits {
 
   async #commit(batch: Batch): Promise<number[]> {
     const lease = this.#held.get(batch.node)
-    if (lease === undefined) throw new LeaseLost(`no lease of node ${batch.node} is held`)
+    if (lease === undefined || (batch.epoch !== undefined && batch.epoch !== lease.epoch))
+      throw new LeaseLost(`the lease of node ${batch.node} is not held`)
     const batchNo = lease.batchNo + 1
     const attempts = this.#connections.attempts()
     for (;;) {
@@ -107,7 +108,11 @@ async function wasWritten(on: Session, { nodeNo, epoch }: NodeLease, batchNo: nu
     throw new CommitUnknown(
       `node ${nodeNo} was taken by another life before it was known whether the last batch was written`,
     )
-  assert(row.batch_no === batchNo || row.batch_no === batchNo - 1, `batches of node ${nodeNo} come one after the other`)
+  // Batches come one after the other. A failover to a standby that had not got everything takes back some that were acknowledged.
+  if (row.batch_no !== batchNo && row.batch_no !== batchNo - 1)
+    throw new CommitUnknown(
+      `the database is not the one that node ${nodeNo} wrote to: it has gone back to an earlier state`,
+    )
   return row.batch_no === batchNo
 }
 

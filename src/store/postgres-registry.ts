@@ -287,6 +287,10 @@ async function putDevices(on: Session, rows: readonly DeviceRow[], known: OnReco
         2,
       ),
     ),
+    on.run(
+      'endSession',
+      there.map(row => row.assetId),
+    ),
   ])
   const isPut = updated === there.length && inserted === fresh.length && behind === placed.length
   assert(isPut, 'every device is put')

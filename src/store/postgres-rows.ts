@@ -117,10 +117,9 @@ export const bumpColumns = (change: DeviceChange): readonly unknown[] => {
   ]
 }
 
-/** Online on record, not disabled, and something created and nothing sent, once the change is written. */
+/** A session on record, not disabled, and something created and nothing sent, once the change is written. */
 function isWanting({ queue, inserts, updates }: DeviceChange): boolean {
-  const { lastOnlineAt, lastOfflineAt, disabled } = queue
-  if (disabled || lastOnlineAt === null || (lastOfflineAt !== null && lastOfflineAt > lastOnlineAt)) return false
+  if (queue.disabled || queue.sessionNode === null) return false
   const written = [...inserts, ...updates].map(({ command }) => command)
   const states = [...new Map([...queue.open, ...written].map(({ id, state }) => [id, state])).values()]
   return states.includes(State.created) && !states.includes(State.sent)

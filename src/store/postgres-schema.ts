@@ -9,7 +9,7 @@ import {
 } from '../core/limits.ts'
 import { type Applied, type Migration, pendingMigrations, SCHEMA_VERSION_TABLE, SchemaMismatch } from './migrate.ts'
 import type { Attempts } from './postgres-connection.ts'
-import { migrationLock } from './postgres-statements.ts'
+import { migrationLock, statements } from './postgres-statements.ts'
 
 /** The store cannot be opened. The message names the database, the reason, and what to do; never a password. */
 export class CannotOpen extends Error {
@@ -111,7 +111,19 @@ async function migrate(client: Client, migrations: readonly Migration[]): Promis
     'select number, name, breaking from schema_version',
   )
   const applied: Applied[] = rows.map(({ number, name, breaking }) => ({ number, name, breaking: breaking === 1 }))
-  for (const migration of pendingMigrations(migrations, applied)) await apply(client, migration)
+  const pending = pendingMigrations(migrations, applied)
+  if (applied.length > 0 && pending.some(({ breaking }) => breaking)) await refuseWhileNodesRun(client)
+  for (const migration of pending) await apply(client, migration)
+}
+
+/** Nodes of the version before would go on with a schema that they do not know. */
+async function refuseWhileNodesRun(client: Client): Promise<void> {
+  const { rows } = await client.query<{ node_no: number }>(statements.liveNodes)
+  if (rows.length === 0) return
+  const running = rows.map(({ node_no }) => node_no).join(', ')
+  throw new SchemaMismatch(
+    `this version changes the schema in a way that the version before does not understand, and nodes of it are running (${running}). Stop them all first, then start this one.`,
+  )
 }
 
 /** In one transaction. Other nodes may be at work, and wait for the tables that it changes no longer than for anything else. */

@@ -158,6 +158,8 @@ export const statements = {
     from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[], $7::text[], $8::text[])
       as n (product_key, device_key, secret, name_json, timezone, disabled, certificate_serial, asset_id)
     where d.asset_id = n.asset_id`,
+  /** one that is disabled has no session any more */
+  endSession: 'update device set session_node = null, wanting = false where asset_id = any($1::text[]) and disabled',
   /** in the order in which they are given: so are their numbers */
   insertDevice: `insert into device (product_key, device_key, secret, name_json, timezone, disabled, certificate_serial, asset_id, org_id)
     select product_key, device_key, secret, name_json, timezone, disabled, certificate_serial, asset_id, org_id

@@ -92,6 +92,8 @@ export const statements = {
   parkDeviceKey: "update device set device_key = '~' || id where asset_id = ?",
   updateDevice: `update device set version = version + 1, product_key = ?, device_key = ?, secret = ?, name_json = ?, timezone = ?, disabled = ?,
     certificate_serial = ? where asset_id = ?`,
+  /** one that is disabled has no session any more */
+  endSession: `update device set session_node = null where asset_id = ? and disabled = 1`,
   insertDevice: `insert into device (product_key, device_key, secret, name_json, timezone, disabled, certificate_serial, asset_id, org_id)
     values (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   /** After all devices are in, because a file may list a gateway after its sub-devices. */
@@ -172,7 +174,6 @@ export const statements = {
   /** by way of all that waits: a process that has the file alone loses no wake-up, and asks this seldom if ever */
   wanting: `select distinct c.device_id from command c indexed by command_expiring join device d on d.id = c.device_id
     where c.state = 1 and c.expire_at > 0 and d.session_node = ? and d.id > ? and d.disabled = 0
-      and d.last_online_at >= coalesce(d.last_offline_at, d.last_online_at)
       and not exists (select 1 from command s indexed by command_one_sent where s.device_id = d.id and s.state = 4)`,
   isFinal: 'select 1 from command where id = ? and state not in (1, 4)',
 } as const

@@ -357,6 +357,7 @@ class SqliteStore implements Store, Nodes {
       if (sql.updateDevice.run(...fieldsOf(row), row.assetId).changes === 0) this.#insertDevice(row)
     }
     for (const row of devices) sql.setGateway.run(row.gatewayAssetId, row.assetId)
+    for (const row of devices) if (row.disabled) sql.endSession.run(row.assetId)
   }
 
   #insertDevice(row: DeviceRow): void {

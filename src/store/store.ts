@@ -4,6 +4,7 @@
 
 import type { Command, CommandBody, State } from '../core/command.ts'
 import type { Outcome, Queue, QueueEvent } from '../core/queue.ts'
+import type { Nodes } from './nodes.ts'
 
 /** What one batch does to one device. Applied whole, or not at all where the device's version is no longer the loaded one. */
 export interface DeviceChange {
@@ -25,6 +26,8 @@ export interface DeviceChange {
 
 export interface Batch {
   readonly node: number
+  /** The life of the node that decided it, where nodes share the store: refused with LeaseLost once another one has the number. */
+  readonly epoch?: number
   /** the node's largest id so far, or null: becomes its high-water mark */
   readonly lastCommandId: string | null
   /** the clock at the decision: becomes the floor of the clock at the next start */
@@ -177,7 +180,7 @@ export interface Registry {
   product(productKey: string): Promise<ProductRow | null>
   deviceByKeys(productKey: string, deviceKey: string): Promise<Device | null>
   deviceByAsset(assetId: string): Promise<Device | null>
-  /** One transaction; inserts and updates, deletes nothing; a device whose row changes gets a new version. Throws FleetConflict, then nothing was applied. */
+  /** One transaction; inserts and updates, deletes nothing; a device whose row changes gets a new version, and one that is disabled has no session any more. Throws FleetConflict, then nothing was applied. */
   applyFleet(rows: FleetRows, now: number): Promise<void>
   /**
    * One transaction that only inserts. Throws FleetConflict where an assetId or a pair of keys is taken, listed twice, or what a row names does not
@@ -272,7 +275,7 @@ export interface DeviceData {
   tags(deviceId: number, keys?: readonly string[] | null): Promise<Map<string, string>>
 }
 
-export interface Store extends CommandStore, Registry, Tokens, DeviceData {
+export interface Store extends CommandStore, Registry, Tokens, DeviceData, Nodes {
   /** The node's high-water mark, and the floor of its clock: the latest of any node, 0 on a new store. */
   node(nodeNo: number): Promise<{ readonly lastCommandId: string | null; readonly clockFloor: number }>
   /** Resolves if the store answers. */

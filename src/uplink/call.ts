@@ -3,8 +3,8 @@
 
 import type { Clock } from '../clock.ts'
 import { REPORT_AHEAD_MAX_MS, REQUEST_MAX_VALUES } from '../core/limits.ts'
-import type { Log } from '../engine.ts'
 import type { Fleet } from '../fleet/fleet.ts'
+import type { Log } from '../log.ts'
 import type { DataChange, Device, DeviceData } from '../store/store.ts'
 import type { Asker } from './asker.ts'
 import { type CodeEntry, codes } from './codes.ts'

@@ -15,6 +15,7 @@ import {
 import { type Call, type Desk, type DeviceCall, done, type Outcome, refused } from './call.ts'
 import { type CodeEntry, codes } from './codes.ts'
 import { eventIdOf, reportEvent, reportEventsByChannel } from './events.ts'
+import { logFailed } from './failed.ts'
 import { reportBatch, reportPoints, reportPointsByChannel } from './measurepoints.ts'
 import { answerText, type RequestPayload, readRequest } from './payload.ts'
 import { registerDevices } from './registration.ts'
@@ -105,7 +106,7 @@ export class Requests {
     try {
       outcome = await this.#answer(request, read, asker)
     } catch (error) {
-      this.#desk.log.error({ err: error, ...request.keys, path: request.path }, 'a request of a device failed')
+      logFailed(this.#desk.log, error, { ...request.keys, path: request.path }, 'a request of a device failed')
       outcome = refused(codes.internal, 'try again later')
     }
     const json = payloadOf(read, outcome)

@@ -3,7 +3,8 @@
 // request may bring (call.ts), commands and their answers (engine.ts).
 
 import { SAVE_BATCH_MAX_ROWS, SAVE_QUEUE_MAX_ROWS, SAVE_ROW_CHARS } from '../core/limits.ts'
-import type { Log } from '../engine.ts'
+import type { Log } from '../log.ts'
+import { StoreUnavailable } from '../store/nodes.ts'
 import type { DataChange, DeviceData } from '../store/store.ts'
 
 export interface SaverOptions {
@@ -79,10 +80,12 @@ export class Saver {
     try {
       applied = await this.#options.store.saveData(entries.flatMap(({ changes }) => changes))
     } catch (error) {
-      const [only] = entries
-      if (only !== undefined && entries.length === 1) {
-        this.#waitingRows -= only.rows
-        only.reject(error)
+      // Where there is no store each would fail like the other, and only after as long a wait.
+      if (entries.length === 1 || error instanceof StoreUnavailable) {
+        for (const { rows, reject } of entries) {
+          this.#waitingRows -= rows
+          reject(error)
+        }
         return
       }
       this.#options.log.warn({ err: error, requests: entries.length }, 'saving reports failed, trying them one by one')

@@ -2,7 +2,7 @@
 
 import type { Clock } from '../clock.ts'
 import { REFUSALS_LOGGED_PER_S } from '../core/limits.ts'
-import type { Log } from '../engine.ts'
+import type { Log } from '../log.ts'
 
 /** Whoever fails often comes again at once: a few warnings a second tell as much as all of them, and each says how many before it were left out. */
 export class Sparing {

@@ -1,5 +1,6 @@
 // An engine on the memory store with a clock that the test moves, devices to talk to, and links that record what they are given.
 
+import { alone } from '../../src/cluster/signal.ts'
 import { type Downlink, Kind } from '../../src/core/command.ts'
 import { Ids } from '../../src/core/ids.ts'
 import type { Unsent } from '../../src/core/queue.ts'
@@ -76,6 +77,7 @@ export async function rig(devices = 1, over: Partial<EngineOptions> & { store?: 
   const counted: string[] = []
   const note = (_fields: object, message: string) => void logged.push(message)
   const engine = new Engine({
+    cluster: alone,
     clock,
     ids: new Ids(0, null),
     log: { info: note, warn: note, error: note },

@@ -4,10 +4,11 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
+import { alone } from '../../src/cluster/signal.ts'
 import { Codecs } from '../../src/codec/codec.ts'
 import { type Command, Kind } from '../../src/core/command.ts'
 import { Ids } from '../../src/core/ids.ts'
-import { Engine, type NewCommand, type Settlement } from '../../src/engine.ts'
+import { Engine, type NewCommand } from '../../src/engine.ts'
 import { parseFleetFile } from '../../src/fleet/file.ts'
 import { Fleet } from '../../src/fleet/fleet.ts'
 import { randomKey, Secrets } from '../../src/fleet/secrets.ts'
@@ -16,11 +17,13 @@ import { HttpDevices, type HttpDevicesOptions } from '../../src/http/devices.ts'
 import { TokenService } from '../../src/http/tokens.ts'
 import { Metrics } from '../../src/metrics.ts'
 import { MqttListener } from '../../src/mqtt/listener.ts'
+import { Intake } from '../../src/proxy/intake.ts'
 import { openMemory } from '../../src/store/memory.ts'
 import type { Device, Store, StoredCommand } from '../../src/store/store.ts'
 import { LoginLimit } from '../../src/uplink/login-limit.ts'
 import { Requests } from '../../src/uplink/requests.ts'
 import { Saver } from '../../src/uplink/saver.ts'
+import type { Settlement } from '../../src/waiters.ts'
 import { ManualClock } from './clock.ts'
 
 export const PRODUCT = 'pk'
@@ -71,6 +74,8 @@ function fleetText(): string {
 export interface HttpDevicesRigOptions {
   readonly auth?: 'signature' | 'open'
   readonly sessionsMax?: number
+  /** connections must begin with a PROXY header; what is wrong with it counts as `header FAULT` */
+  readonly proxyProtocol?: boolean
   /** stands before the real requests */
   readonly requests?: (requests: Requests) => HttpDevicesOptions['requests']
 }
@@ -86,10 +91,11 @@ export class HttpDevicesRig {
   readonly devices: HttpDevices
   readonly mqtt: MqttListener
   readonly app: FastifyInstance
+  readonly intake: Intake | null
   url = ''
   mqttUrl = ''
 
-  constructor({ auth = 'signature', sessionsMax, requests }: HttpDevicesRigOptions) {
+  constructor({ auth = 'signature', sessionsMax, requests, proxyProtocol }: HttpDevicesRigOptions) {
     const { clock, store } = this
     const note = (fields: object, message: string) => void this.logged.push({ fields, message })
     const log = { debug: () => undefined, info: () => undefined, warn: note, error: note }
@@ -98,13 +104,22 @@ export class HttpDevicesRig {
     const fleet = new Fleet(store, new Secrets(randomKey()))
     this.fleet = fleet
     const settings = { queueCap: 50, retentionMs: 604_800_000, defer, observer: metrics, ids: new Ids(0, null) }
-    const engine = new Engine({ store, clock, log, ...settings })
+    const engine = new Engine({
+      cluster: alone,
+      store,
+      clock,
+      log,
+      ...settings,
+    })
     this.engine = engine
     const saver = new Saver({ store, log, defer })
     this.requests = new Requests({ fleet, store, saver, clock, log, randomBytes })
     const newToken = () => randomBytes(32).toString('base64url')
+    const count = (fault: string) => void this.counted.push(`header ${fault}`)
+    this.intake = proxyProtocol ? new Intake({ clock, log, count }) : null
+    const { intake } = this
     this.devices = new HttpDevices({
-      ...{ engine, fleet, clock, log },
+      ...{ engine, fleet, clock, log, intake },
       requests: requests?.(this.requests) ?? this.requests,
       limit: new LoginLimit(),
       newSessionId: newToken,
@@ -112,10 +127,11 @@ export class HttpDevicesRig {
       ...(sessionsMax === undefined ? {} : { sessionsMax }),
     })
     const tokens = new TokenService({ tokens: store, fleet, newToken, clockWindowMs: 600_000 })
-    const notify = () => undefined
+    const notify = async () => undefined
     const bounds = { maxInputBytes: 65_536, openBeyondLoopback: false }
     this.app = buildApp({
-      ...{ engine, store, fleet, clock, log, metrics, tokens, notify, auth, ...bounds, devices: this.devices },
+      leaving: { isLeaving: false },
+      ...{ engine, store, fleet, clock, log, metrics, tokens, notify, auth, ...bounds, intake, devices: this.devices },
     })
     this.mqtt = new MqttListener({
       ...{ engine, fleet, clock, log, requests: this.requests },

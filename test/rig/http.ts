@@ -4,13 +4,15 @@ import { randomBytes } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { expect } from 'vitest'
+import { alone } from '../../src/cluster/signal.ts'
 import { Ids } from '../../src/core/ids.ts'
-import { Engine, type Log } from '../../src/engine.ts'
+import { Engine } from '../../src/engine.ts'
 import { parseFleetFile } from '../../src/fleet/file.ts'
 import { Fleet } from '../../src/fleet/fleet.ts'
 import { randomKey, Secrets } from '../../src/fleet/secrets.ts'
 import { type AppOptions, buildApp } from '../../src/http/app.ts'
 import { TokenService } from '../../src/http/tokens.ts'
+import type { Log } from '../../src/log.ts'
 import { Metrics } from '../../src/metrics.ts'
 import { openMemory } from '../../src/store/memory.ts'
 import type { Store } from '../../src/store/store.ts'
@@ -158,6 +160,7 @@ export async function startApp(options: AppRigOptions = {}): Promise<AppRig> {
   const ids = new Ids(0, lastCommandId)
   const defer = (run: () => void) => void setImmediate(run)
   const engine = new Engine({
+    cluster: alone,
     store,
     clock,
     ids,
@@ -171,7 +174,13 @@ export async function startApp(options: AppRigOptions = {}): Promise<AppRig> {
   const newToken = () => randomBytes(32).toString('base64url')
   const tokens = new TokenService({ tokens: store, fleet, newToken, clockWindowMs: 600_000 })
   const parts = { engine, store, fleet, tokens, clock, metrics, log, auth }
-  const fastify = buildApp({ ...parts, notify: () => undefined, maxInputBytes: 65_536, openBeyondLoopback })
+  const fastify = buildApp({
+    leaving: { isLeaving: false },
+    ...parts,
+    notify: async () => undefined,
+    maxInputBytes: 65_536,
+    openBeyondLoopback,
+  })
   before?.(fastify)
   await fastify.listen({ host: '127.0.0.1', port: 0 })
   const url = `http://127.0.0.1:${(fastify.server.address() as AddressInfo).port}`

@@ -6,6 +6,7 @@ import { connect as connectTcp, type Socket } from 'node:net'
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt'
 import { generate, type IConnectPacket, type IPublishPacket, type Packet, parser } from 'mqtt-packet'
 import { type Clock, SystemClock, type Timers } from '../../src/clock.ts'
+import { alone, type Cluster } from '../../src/cluster/signal.ts'
 import { Codecs } from '../../src/codec/codec.ts'
 import { Kind, type State } from '../../src/core/command.ts'
 import { Ids } from '../../src/core/ids.ts'
@@ -15,6 +16,7 @@ import { Fleet } from '../../src/fleet/fleet.ts'
 import { randomKey, Secrets } from '../../src/fleet/secrets.ts'
 import type { DeviceDirectory } from '../../src/mqtt/connect.ts'
 import { MqttListener, type MqttOptions, type TlsFiles } from '../../src/mqtt/listener.ts'
+import { Intake } from '../../src/proxy/intake.ts'
 import { openMemory } from '../../src/store/memory.ts'
 import type { Store } from '../../src/store/store.ts'
 import { LoginLimit } from '../../src/uplink/login-limit.ts'
@@ -60,6 +62,10 @@ export interface MqttRigOptions {
   readonly clock?: Clock & Timers
   readonly readyAfterMs?: number
   readonly connectionsMax?: number
+  /** connections must begin with a PROXY header; what is wrong with it counts as `header FAULT` */
+  readonly proxyProtocol?: boolean
+  /** this node among others; alone unless said otherwise */
+  readonly cluster?: Cluster
   /** stands before the real fleet */
   readonly fleet?: (fleet: Fleet) => DeviceDirectory
 }
@@ -76,6 +82,7 @@ export class MqttRig {
     readonly engine: Engine,
     readonly listener: MqttListener,
     public port: number,
+    readonly intake: Intake,
   ) {}
 
   static async start(options: MqttRigOptions = {}): Promise<MqttRig> {
@@ -93,6 +100,7 @@ export class MqttRig {
     const log = { debug: level('debug'), info: level('info'), warn: level('warn'), error: level('error') }
     const defer = (run: () => void) => void setImmediate(run)
     const engine = new Engine({
+      cluster: options.cluster ?? alone,
       store,
       clock,
       log,
@@ -109,7 +117,9 @@ export class MqttRig {
     })
     await engine.start()
     const saver = new Saver({ store, log, defer })
+    const intake = new Intake({ clock, log, count: fault => happened(`header ${fault}`) })
     const settings: MqttOptions = {
+      intake: options.proxyProtocol ? intake : null,
       engine,
       requests: new Requests({ fleet, store, saver, clock, log, randomBytes }),
       codecs: new Codecs({ dir: null, clock, log }),
@@ -124,7 +134,7 @@ export class MqttRig {
     }
     const listener = new MqttListener(settings)
     const { port } = await listener.listen('127.0.0.1', 0)
-    rig = new MqttRig(store, fleet, engine, listener, port)
+    rig = new MqttRig(store, fleet, engine, listener, port, intake)
     return rig
   }
 

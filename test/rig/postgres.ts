@@ -22,7 +22,7 @@ import { Client } from 'pg'
 
 /** PostgreSQL refuses to run as root; this user is on every Unix, and owns nothing. */
 const NOBODY = { uid: 65_534, gid: 65_534 }
-const runAs: Partial<typeof NOBODY> = process.getuid?.() === 0 ? NOBODY : {}
+export const runAs: Partial<typeof NOBODY> = process.getuid?.() === 0 ? NOBODY : {}
 
 /** Durability is the point of a few tests only; a server that survives its own end needs no fsync. */
 const SETTINGS = {
@@ -33,6 +33,16 @@ const SETTINGS = {
   autovacuum: 'off',
   max_wal_size: '256MB',
   log_min_messages: 'fatal',
+}
+
+/** How a server is started, where that is not as most tests need it. */
+export interface PostgresStart {
+  /** folder of its programs: those that npm brings unless said otherwise */
+  readonly programs?: string
+  /** over those of {@link SETTINGS} */
+  readonly settings?: Readonly<Record<string, string>>
+  /** Makes its data, in the folder given, which does not exist yet; initdb does unless said otherwise. */
+  readonly prepare?: (data: string) => void
 }
 
 export interface PostgresServer {
@@ -101,27 +111,43 @@ const KEEPER = `
   done
   rm -rf "$data"`
 
-export async function startPostgres(): Promise<PostgresServer> {
+/** Runs a program as the user that the server runs as. Throws with what it said where it fails. */
+export function runAsServer(program: string, args: readonly string[]): string {
+  const { status, stdout, stderr, error } = spawnSync(program, args, { ...runAs, encoding: 'utf8' })
+  if (status !== 0) throw new Error(`${program} failed: ${error?.message ?? stderr}`)
+  return stdout
+}
+
+/** Makes a file or a folder one that the server may write. */
+export function giveToServer(path: string): void {
+  if (runAs.uid !== undefined) chownSync(path, NOBODY.uid, NOBODY.gid)
+}
+
+export async function startPostgres(start: PostgresStart = {}): Promise<PostgresServer> {
   const folder = mkdtempSync(join(tmpdir(), 'downlink-pg-'))
   // The user that it runs as must come through.
   chmodSync(folder, 0o755)
-  if (runAs.uid !== undefined) chownSync(folder, NOBODY.uid, NOBODY.gid)
-  const native = reachable(nativeFolder(), folder)
+  giveToServer(folder)
+  const programs = start.programs ?? join(reachable(nativeFolder(), folder), 'bin')
   const data = join(folder, 'data')
-  const initdb = ['--pgdata', data, '--username', 'downlink', '--auth', 'trust', '--encoding', 'UTF8', '--no-sync']
-  const made = spawnSync(join(native, 'bin/initdb'), [...initdb, '--locale', 'C', '--no-instructions'], {
-    ...runAs,
-    encoding: 'utf8',
-  })
-  if (made.status !== 0) throw new Error(`initdb failed: ${made.error?.message ?? made.stderr}`)
-  const settings = Object.entries({ ...SETTINGS, unix_socket_directories: folder })
+  if (start.prepare !== undefined) start.prepare(data)
+  else {
+    const initdb = ['--pgdata', data, '--username', 'downlink', '--auth', 'trust', '--encoding', 'UTF8', '--no-sync']
+    runAsServer(join(programs, 'initdb'), [...initdb, '--locale', 'C', '--no-instructions'])
+  }
+  const settings = Object.entries({ ...SETTINGS, ...start.settings, unix_socket_directories: folder })
   writeFileSync(join(data, 'postgresql.auto.conf'), settings.map(([name, value]) => `${name} = '${value}'\n`).join(''))
-  const keeper = spawn('sh', ['-c', KEEPER, 'keeper', folder, join(native, 'bin/postgres'), '-D', data], {
+  const keeper = spawn('sh', ['-c', KEEPER, 'keeper', folder, join(programs, 'postgres'), '-D', data], {
     ...runAs,
     stdio: ['pipe', 'pipe', 'pipe'],
   })
   const server = new Server(folder, keeper)
-  await server.ready()
+  try {
+    await server.ready()
+  } catch (error) {
+    await server.stop()
+    throw error
+  }
   return server
 }
 

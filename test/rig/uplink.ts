@@ -2,10 +2,10 @@
 // connection itself is only who asks: it says which devices are logged in over it, and notes what it is told.
 
 import { createHash, randomBytes } from 'node:crypto'
-import type { Log } from '../../src/engine.ts'
 import { parseFleetFile } from '../../src/fleet/file.ts'
 import { Fleet } from '../../src/fleet/fleet.ts'
 import { randomKey, Secrets } from '../../src/fleet/secrets.ts'
+import type { Log } from '../../src/log.ts'
 import { openMemory } from '../../src/store/memory.ts'
 import type { Device, Store } from '../../src/store/store.ts'
 import type { Asker } from '../../src/uplink/asker.ts'
