@@ -39,6 +39,7 @@ export interface ClusterResult extends Findings {
   /** how calls ended */
   readonly outcomes: ReadonlyMap<string, number>
   readonly instants: { readonly answered: number; readonly acrossNodes: number }
+  readonly aloneMs: Times
   readonly steadyMs: Times
   readonly livelyMs: Times
   /** the longest time in which no caller got an answer */
@@ -226,12 +227,15 @@ class ClusterRun implements Wire, Hearing {
     this.#place = place
     place.trouble.changed = isCalm => this.ledger.calm(isCalm)
     const hooks = {
-      struck: (node: ClusterNode | null) => this.#doubt(node),
+      struck: (node: ClusterNode | null) => {
+        this.#revivals.struck()
+        this.#doubt(node)
+      },
       over: (node: ClusterNode | null) => {
         this.#doubt(node)
         this.#comeAnew()
       },
-      died: ({ name }: ClusterNode) => this.#died(name),
+      died: ({ name }: ClusterNode, isAlone: boolean) => this.#died(name, isAlone),
       burst: () => this.#burst(),
       contradiction,
       progress: (struck: number) => say(`${struck} strikes: ${progressOf(this.ledger, place.fleet)}`),
@@ -286,9 +290,9 @@ class ClusterRun implements Wire, Hearing {
     }
   }
 
-  #died(node: string): void {
+  #died(node: string, isAlone: boolean): void {
     const isThere = ({ line }: Device) => line !== null && this.#nodeOfLine.get(line) === node
-    this.#revivals.died(this.#steady.filter(isThere), this.#lively.filter(isThere))
+    this.#revivals.died(this.#steady.filter(isThere), this.#lively.filter(isThere), isAlone)
   }
 
   /** Much at once: cancels, all devices coming back, all sub-devices logging in and out. */
@@ -333,6 +337,7 @@ class ClusterRun implements Wire, Hearing {
       startMedianMs: timesOf(place.startsMs).medianMs,
       outcomes: this.#outcomes,
       instants: this.#instants,
+      aloneMs: timesOf(this.#revivals.aloneMs),
       steadyMs: timesOf(this.#revivals.steadyMs),
       livelyMs: timesOf(this.#revivals.livelyMs),
       longestSilenceMs: Math.round(this.#longestSilenceMs),

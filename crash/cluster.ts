@@ -83,8 +83,19 @@ export async function cluster(
 /** Prints the figures; how many of the counts are not 0. */
 function report(result: ClusterResult, print: (line: string) => void): number {
   const bad = reportFindings(result, print)
-  const { strikes, ends, outcomes, instants, steadyMs, livelyMs, longestSilenceMs, startMedianMs, stopsMs, kept } =
-    result
+  const {
+    strikes,
+    ends,
+    outcomes,
+    instants,
+    aloneMs,
+    steadyMs,
+    livelyMs,
+    longestSilenceMs,
+    startMedianMs,
+    stopsMs,
+    kept,
+  } = result
   if (stopsMs.length === 0) print(`strikes: ${listed(Object.entries(strikes))}`)
   print(`lives of nodes: ${listed(Object.entries(ends))}; start to listening ${startMedianMs} ms (median)`)
   print(`calls: ${listed([...outcomes].sort(([, left], [, right]) => right - left))}`)
@@ -93,6 +104,7 @@ function report(result: ClusterResult, print: (line: string) => void): number {
     `instants done ${instants.answered}, of which ${instants.acrossNodes} by a device on another node than the caller`,
   )
   if (steadyMs.count > 0) print(`from a node's death to a command at its devices: steady ones ${timed(steadyMs)}`)
+  if (aloneMs.count > 0) print(`  of these where nothing else was struck meanwhile: ${timed(aloneMs)}`)
   if (livelyMs.count > 0) print(`  lively ones, which stay away at times: ${timed(livelyMs)}`)
   if (stopsMs.length > 0) print(`SIGTERM to exit: ${stopsMs.map(ms => `${Math.round(ms)} ms`).join(', ')}`)
   if (kept !== null) print(`the files are kept in ${kept}`)

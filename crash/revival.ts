@@ -23,12 +23,16 @@ interface Waiting {
   readonly diedAt: number
   /** the connection to the node that died */
   readonly line: number
-  readonly took: number[]
+  readonly isSteady: boolean
+  /** nothing else is done to any node, or to what they stand on, until it is served */
+  isAlone: boolean
 }
 
 export class Revivals {
   /** of devices that stay connected and answer at once: commands are sent to each as soon as it is back */
   readonly steadyMs: number[] = []
+  /** of those, where nothing else was struck meanwhile */
+  readonly aloneMs: number[] = []
   /** of those that stay away at times, and keep silent: the first command that reaches them, whoever sent it */
   readonly livelyMs: number[] = []
   readonly #waiting = new Map<string, Waiting>()
@@ -41,11 +45,16 @@ export class Revivals {
     wire.ledger.heard = (assetId, line) => this.#heard(assetId, line)
   }
 
+  /** Something is struck: whoever waits may wait for that. */
+  struck(): void {
+    for (const waiting of this.#waiting.values()) waiting.isAlone = false
+  }
+
   /** The node of these devices is being killed. One that has not been served since its last node's death waits since then. */
-  died(steady: readonly Device[], lively: readonly Device[]): void {
+  died(steady: readonly Device[], lively: readonly Device[], isAlone: boolean): void {
     if (this.#isOver) return
-    for (const device of steady) if (this.#waits(device, this.steadyMs)) this.#probes.push(this.#probe(device))
-    for (const device of lively) this.#waits(device, this.livelyMs)
+    for (const device of steady) if (this.#waits(device, true, isAlone)) this.#probes.push(this.#probe(device))
+    for (const device of lively) this.#waits(device, false, isAlone)
   }
 
   /** Resolves when no probe is under way any more; those that have not reached anybody yet are given up. */
@@ -54,9 +63,9 @@ export class Revivals {
     await Promise.all(this.#probes)
   }
 
-  #waits({ assetId, line }: Device, took: number[]): boolean {
+  #waits({ assetId, line }: Device, isSteady: boolean, isAlone: boolean): boolean {
     if (line === null || this.#waiting.has(assetId)) return false
-    this.#waiting.set(assetId, { diedAt: performance.now(), line, took })
+    this.#waiting.set(assetId, { diedAt: performance.now(), line, isSteady, isAlone })
     return true
   }
 
@@ -64,7 +73,11 @@ export class Revivals {
     const waiting = this.#waiting.get(assetId)
     if (waiting === undefined || line <= waiting.line) return
     this.#waiting.delete(assetId)
-    waiting.took.push(performance.now() - waiting.diedAt)
+    const tookMs = performance.now() - waiting.diedAt
+    const { isSteady, isAlone } = waiting
+    if (isSteady) this.steadyMs.push(tookMs)
+    else this.livelyMs.push(tookMs)
+    if (isSteady && isAlone) this.aloneMs.push(tookMs)
   }
 
   async #probe(device: Device): Promise<void> {

@@ -15,8 +15,8 @@ export interface StrikeHooks {
   readonly struck: (node: ClusterNode | null) => void
   /** It is over, and what it has done to a node that lives on as well. */
   readonly over: (node: ClusterNode | null) => void
-  /** The node is killed now. */
-  readonly died: (node: ClusterNode) => void
+  /** The node is killed now; alone: nothing else is being struck, or has not recovered from that. */
+  readonly died: (node: ClusterNode, isAlone: boolean) => void
   /** Something is to be under way when it strikes. */
   readonly burst: () => void
   readonly contradiction: (text: string) => void
@@ -38,6 +38,9 @@ const BURST = 0.4
 const AGAIN = 0.3
 /** how often what all nodes share is struck */
 const SHARED = 0.08
+/** every so many strikes one is a kill to which nothing else comes for a while: how long that costs devices is worth knowing by itself */
+const ALONE_EVERY = 5
+const ALONE_MS = 2_500
 const PROGRESS_EVERY = 5
 const LOOK_EVERY_MS = 50
 
@@ -73,13 +76,16 @@ export class Strikes {
     const all: Promise<void>[] = []
     for (let struck = 0; struck < count; ) {
       await sleep(this.#between(GAP_MS), undefined, { signal })
-      const strike = this.#choose()
+      const isAlone = (struck + 1) % ALONE_EVERY === 0
+      if (isAlone) await this.#calm()
+      const strike = isAlone ? this.#killOne() : this.#choose()
       if (strike === null) continue
       if (this.#chance.happens(BURST)) this.#hooks.burst()
       const done = this.#strike(strike)
       done.catch((error: unknown) => failed.abort(error))
       all.push(done)
       struck += 1
+      if (isAlone) await sleep(ALONE_MS, undefined, { signal })
       if (struck % PROGRESS_EVERY === 0) this.#hooks.progress(struck)
     }
     await Promise.all(all)
@@ -118,6 +124,16 @@ export class Strikes {
     if (first === undefined) return null
     const node = this.#chance.oneOf([first, ...rest])
     return { kind: this.#kind(struck.has(node)), node, isMixed: false }
+  }
+
+  /** Resolves when nothing is being struck, and nothing has to recover. */
+  async #calm(): Promise<void> {
+    while (this.#active.size + this.#felt.size > 0) await this.#sleep(LOOK_EVERY_MS)
+  }
+
+  #killOne(): Strike | null {
+    const [first, ...rest] = this.#place.nodes
+    return first === undefined ? null : { kind: 'kill', node: this.#chance.oneOf([first, ...rest]), isMixed: false }
   }
 
   #shared(): Strike {
@@ -170,7 +186,7 @@ export class Strikes {
   }
 
   async #kill(node: ClusterNode): Promise<void> {
-    this.#hooks.died(node)
+    this.#hooks.died(node, this.#active.size + this.#felt.size === 1)
     await node.kill()
     await this.#up(node)
   }

@@ -23,7 +23,6 @@ const AT_MOMENTS: Readonly<Record<Moment, number>> = {
   'published unread': 0.5,
   held: 0.05,
   stop: 0.05,
-  deadline: 0.5,
 }
 const IN_TIME_MAX_MS = 10_000
 const SEARCH_ALL = Number.MAX_SAFE_INTEGER

@@ -228,8 +228,9 @@ export class Host implements Hardware {
     const { random, faults } = this.world
     const { pause, 'cut off from the store': cut } = faults.strikes
     if (cut > 0 && random.chance(MEANWHILE)) this.cut(random.int(100, MEANWHILE_MAX_MS))
-    if (pause === 0 || !random.chance(2 * MEANWHILE)) return
-    if (random.chance(0.5)) this.pause(random.int(100, MEANWHILE_MAX_MS))
+    // Where clocks are far apart it is deadlines that they may differ about.
+    if (pause === 0 || !random.chance(faults.farApart ? 4 * MEANWHILE : 2 * MEANWHILE)) return
+    if (random.chance(faults.farApart ? 0.2 : 0.5)) this.pause(random.int(100, MEANWHILE_MAX_MS))
     else this.#pauseUntilTheDeadline(queue)
   }
 
@@ -245,7 +246,7 @@ export class Host implements Hardware {
     const others = this.site.processes.filter(process => process !== this.current)
     for (const other of others) {
       const dueMs = deadlineAt - other.clock.now() + world.random.int(0, 20)
-      world.after(Math.max(1, dueMs), 'actor', () => other.moment('deadline', deviceId))
+      world.after(Math.max(1, dueMs), 'actor', () => other.isReadOf(deviceId))
     }
   }
 

@@ -205,6 +205,12 @@ export class Incarnation implements Gated, Beside {
     return this.ledger.log(deviceId).heldBy === this.number && this.engine.isOnline(deviceId)
   }
 
+  /** Somebody reads the device here: what is due is settled. */
+  isReadOf(deviceId: number): void {
+    const failed = (error: unknown): void => this.unexpected(error, 'a read rejects')
+    this.reach(() => void this.engine.settleDue(deviceId).catch(failed))
+  }
+
   /** Somebody reaches it: at once, or when it goes on. */
   reach(run: () => void): void {
     if (this.world.now >= this.#host.goesOnAt) run()
@@ -419,6 +425,6 @@ export class Incarnation implements Gated, Beside {
 
 /**
  * A device is about to be let in; something comes from it; a command has left for it, perhaps over a connection that is not read; one waits for room or
- * its codec; the process is about to be told to stop; what one node is about to send is about to lapse for the others.
+ * its codec; the process is about to be told to stop.
  */
-export type Moment = 'login' | 'input' | 'published' | 'published unread' | 'held' | 'stop' | 'deadline'
+export type Moment = 'login' | 'input' | 'published' | 'published unread' | 'held' | 'stop'

@@ -122,12 +122,6 @@ const membership = ofThree('src/cluster/membership.ts', [
     breaks: 'a node that cannot reach the store goes on sending what others have taken over',
   },
   {
-    name: 'nodes-sleep-does-not-count',
-    find: ' && isGood(machine.wall() - wall)',
-    replace: ' && wall > 0',
-    breaks: 'a machine that slept sends what others have taken over',
-  },
-  {
     name: 'nodes-sends-without-the-time',
     find: 'isKept && this.#knowsTheTime()',
     replace: 'isKept',

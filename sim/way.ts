@@ -121,8 +121,9 @@ export class StoreWay implements Way {
     const [asked, askedAwakeMs] = [this.#world.now, this.#host.awakeMs]
     return () => {
       // What kept it from the store may have kept others from it.
-      if (askedAwakeMs - this.#askedAwakeMs > NODE_LEASE_MS - SLACK_MS)
-        this.#patientAwakeMs = askedAwakeMs + NODE_LEASE_MS + SLACK_MS
+      const { awakeMs } = this.#host
+      if (awakeMs - this.#askedAwakeMs > NODE_LEASE_MS - SLACK_MS)
+        this.#patientAwakeMs = awakeMs + NODE_LEASE_MS + SLACK_MS
       this.#askedAwakeMs = askedAwakeMs
       if (this.#world.now - asked <= NODE_ROUND_TRIP_MAX_MS) this.#host.knowsTheTime(asked)
       else this.#world.count('fault look at the store’s clock that took too long')

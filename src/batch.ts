@@ -10,8 +10,9 @@ import type { CommandStore, DeviceChange } from './store/store.ts'
 /** What somebody waits for who can ask again, or a device that can log in again. */
 const asked: ReadonlySet<string> = new Set(['new', 'cancel', 'disable', 'enable', 'delete', 'connected'])
 export const isAsked = ({ type }: { readonly type: string }): boolean => asked.has(type)
-/** What a device, or its connection, says once. */
-export const isSaid = ({ type }: { readonly type: string }): boolean => type !== 'tick' && !asked.has(type)
+/** What a device, or its connection, says once. That it is ready is seen by the next look as well, and a device may be waiting for the answer. */
+export const isSaid = ({ type }: { readonly type: string }): boolean =>
+  type !== 'tick' && type !== 'ready' && !asked.has(type)
 
 /** One device within one batch: its queue as decided so far, and what is to be written. */
 export interface Work<Entry> {

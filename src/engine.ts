@@ -121,6 +121,8 @@ interface Plan {
 export class Engine {
   readonly #options: EngineOptions
   readonly #links = new Map<number, { readonly session: number; readonly link: Link }>()
+  /** devices that are being let in */
+  readonly #connecting = new Set<number>()
   readonly #waiters = new Waiters()
   readonly #upkeep: Upkeep
   /** devices whose next step is owed, because one failed, and which */
@@ -139,6 +141,9 @@ export class Engine {
       {
         tick: deviceId => this.apply(deviceId, { type: 'tick' }),
         linked: () => [...this.#links.keys()],
+        isLinked: deviceId => this.#links.has(deviceId) || this.#connecting.has(deviceId),
+        ended: (deviceId, session) =>
+          void this.apply(deviceId, { type: 'disconnected', session, reason: 'its node ended' }),
         compare: (asked, sessions) => this.#compare(asked, sessions),
         waitedFor: () => this.#waiters.commands(),
         overdue: now => this.#waiters.overdue(now),
@@ -187,6 +192,8 @@ export class Engine {
   enqueue(deviceId: number, command: NewCommand, wait: boolean): Promise<Accepted | Refusal> {
     const refusal = this.#turnedAway()
     if (refusal !== null) return Promise.resolve(refusal)
+    // After a pause the clock may be wrong until the store has told the time again: what is accepted now would be dated by it.
+    if (!this.mayPublish()) return Promise.resolve(overloaded('the lease of this node may be over'))
     if (wait) {
       if (this.#stopping) return Promise.resolve(overloaded('the server is stopping'))
       if (!this.#waiters.reserve()) return Promise.resolve(overloaded('too many callers wait for instant commands'))
@@ -244,8 +251,10 @@ export class Engine {
    * Refusals: 99403 it is disabled, 99404 it does not exist any more, 99500.
    */
   connect(deviceId: number, link: Link, activates = true): Promise<Answers['connected'] | Refusal> {
+    if (this.#stalled) return Promise.resolve(overloaded('the store does not answer'))
     const input: Input = { type: 'connected', activates }
-    return this.#submit<Answers['connected']>(deviceId, input, link)
+    this.#connecting.add(deviceId)
+    return this.#submit<Answers['connected']>(deviceId, input, link).finally(() => this.#connecting.delete(deviceId))
   }
 
   /** A session ended. Of an older session than the newest one it changes nothing. */

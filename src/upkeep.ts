@@ -37,6 +37,10 @@ export interface Kept {
   tick(deviceId: number): Promise<{ readonly ok: true } | Refusal>
   /** devices with a connection here */
   linked(): number[]
+  /** it has one, or is about to */
+  isLinked(deviceId: number): boolean
+  /** Puts the end of a session on record that nobody has told. */
+  ended(deviceId: number, session: number): void
   /** Compares the links of the devices `asked` about with their sessions on record; one that is not there has been deleted. */
   compare(asked: readonly number[], sessions: readonly DeviceSession[]): void
   /** commands that callers wait for here */
@@ -60,6 +64,10 @@ export class Upkeep {
   #round: Promise<void> = Promise.resolve()
   /** the links up to this device have been compared in this turn */
   #comparedTo = 0
+  /** devices that are connected here on record and not in truth, with their sessions, as the last look found them */
+  #ghosts: ReadonlyMap<number, number> = new Map()
+  /** nodes that were alive at the last look */
+  #alive: ReadonlySet<number> = new Set()
 
   constructor(options: UpkeepOptions, engine: Kept) {
     this.#options = options
@@ -163,18 +171,36 @@ export class Upkeep {
   async #lookForWork(): Promise<void> {
     const { store, node } = this.#options
     let after = 0
+    const ghosts: number[] = []
     for (let isMore = true; isMore && !this.#stopping; ) {
       const devices = await store.wanting(node, SWEEP_MAX_DEVICES, after)
+      ghosts.push(...devices.filter(deviceId => !this.#engine.isLinked(deviceId)))
       await Promise.all(devices.map(deviceId => this.#engine.tick(deviceId)))
       after = devices.at(-1) ?? after
       isMore = devices.length === SWEEP_MAX_DEVICES
     }
+    await this.#layGhosts(ghosts)
+  }
+
+  /** The last life of this number was killed, and could not say that its devices are gone: they would be looked at every second until they are back. */
+  async #layGhosts(deviceIds: readonly number[]): Promise<void> {
+    const before = this.#ghosts
+    const sessions = deviceIds.length === 0 ? [] : await this.#options.store.sessions(deviceIds)
+    this.#ghosts = new Map(sessions.map(({ deviceId, sessionNo }) => [deviceId, sessionNo]))
+    for (const [deviceId, session] of this.#ghosts)
+      if (before.get(deviceId) === session && !this.#engine.isLinked(deviceId)) this.#engine.ended(deviceId, session)
   }
 
   /** Commands that callers wait for here, and that other nodes have settled, or should have. */
   async #lookForAnswers(): Promise<void> {
-    const { store, clock } = this.#options
+    const { store, clock, cluster } = this.#options
     const waitedFor = this.#engine.waitedFor()
+    const alive = cluster.others()?.alive ?? this.#alive
+    const isAnyGone = [...this.#alive].some(node => !alive.has(node))
+    this.#alive = alive
+    // Those of a node that has died are away now, and nothing else would say so before their time is over.
+    if (isAnyGone)
+      await Promise.all([...new Set(waitedFor.map(({ deviceId }) => deviceId))].map(id => this.#engine.tick(id)))
     for (let i = 0; i < waitedFor.length; i += NODE_SWEEP_WAITERS) {
       const some = waitedFor.slice(i, i + NODE_SWEEP_WAITERS)
       const settled = new Set(await store.settledOf(some.map(({ commandId }) => commandId)))

@@ -11,6 +11,7 @@ import { readServeConfig } from '../src/cli/config.ts'
 import { type Server, startServer } from '../src/cli/serve.ts'
 import { idNode } from '../src/core/command.ts'
 import { errors } from '../src/core/errors.ts'
+import { NODE_SWEEP_MS } from '../src/core/limits.ts'
 import { GATEWAYS, gatewayFleet, TestGateway } from './rig/gateway.ts'
 import { type PostgresServer, sharedPostgres, stopSharedPostgres } from './rig/postgres.ts'
 import { PostgresProxy } from './rig/postgres-proxy.ts'
@@ -235,6 +236,23 @@ describe('a gateway on another node', () => {
     }
     expect(await app.on({ assetId: 's2' }).set(1, instant)).toMatchObject({ code: 0 })
   })
+
+  it('is not told that a device is logged in which was sent away here, though it has not heard of that', async () => {
+    writeFileSync(join(folder, 'fleet.json'), gatewayFleet(2))
+    const [a, b] = await nodes(2, ['--signal', 'nats://127.0.0.1:1'])
+    const gateway = new TestGateway(b.mqttUrl, 'g1')
+    devices.push(gateway)
+    await gateway.connected()
+    await gateway.login('s1')
+    const app = new Application(a.httpUrl, APP)
+    for (const action of ['disable', 'enable'])
+      expect(await app.call({ action, orgId: ORG, assetId: 's1' }, { resource: 'devices' })).toMatchObject({ code: 0 })
+    expect((await gateway.login('s1')).code).toBe(200)
+    expect(await app.on({ assetId: 's1' }).set(1, instant)).toMatchObject({ code: 0 })
+    // Also after each node has looked for itself.
+    await new Promise(resolve => setTimeout(resolve, NODE_SWEEP_MS + 200))
+    expect(await app.on({ assetId: 's1' }).set(1, instant)).toMatchObject({ code: 0 })
+  })
 })
 
 describe('a node that is cut off from PostgreSQL', () => {
@@ -280,6 +298,35 @@ describe('a node that is cut off from PostgreSQL', () => {
       for (const server of servers.splice(0)) await server.stop()
       await proxy.stop()
     }
+  })
+})
+
+describe('a node that is told to stop while PostgreSQL is away', () => {
+  it.each([
+    ['refuses connections', 'down'],
+    ['is silent', 'stall'],
+    ['was lost in the middle of a COMMIT', 'doubt'],
+  ] as const)('ends in time: it %s', { timeout: 30_000 }, async (_, how) => {
+    url = postgres.url(await postgres.createDatabase())
+    const proxy = await PostgresProxy.start(postgres)
+    const server = await start([], proxy.url(new URL(url).pathname.slice(1)))
+    await come(server, 10)
+    await calls(server, 11).queue(1)
+    let told: Promise<unknown> = Promise.resolve(null)
+    if (how === 'down') proxy.down()
+    if (how === 'stall') proxy.stallAll(true)
+    if (how === 'doubt') {
+      proxy.nextCommit('cutAfter', true)
+      told = calls(server, 11).set(1)
+      while (!proxy.isDown) await new Promise(resolve => setImmediate(resolve))
+    }
+    const began = performance.now()
+    servers.splice(servers.indexOf(server), 1)
+    await server.stop()
+    expect(performance.now() - began).toBeLessThan(10_000)
+    if (how === 'doubt')
+      expect(await told).toMatchObject({ status: 503, msg: expect.stringContaining('not known whether this was done') })
+    await proxy.stop()
   })
 })
 

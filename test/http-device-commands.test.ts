@@ -1,6 +1,6 @@
 // Commands on the responses to a device that speaks HTTP: what is handed out, when, and never twice. Over real sockets and a clock that the test moves.
 
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import fc from 'fast-check'
 import { afterEach, describe, expect, it } from 'vitest'
 import { Kind } from '../src/core/command.ts'
@@ -8,6 +8,7 @@ import { errors } from '../src/core/errors.ts'
 import { HTTP_COMMAND_MAX_BYTES, HTTP_LIFETIME_GRACE_MS, HTTP_UNFIT_MAX, TURN_MAX_MS } from '../src/core/limits.ts'
 import { DeviceSession } from '../src/http/device-session.ts'
 import { commandHeaders, headerJson } from '../src/http/device-wire.ts'
+import { StoreUnavailable } from '../src/store/nodes.ts'
 import { Turns } from '../src/uplink/turns.ts'
 import { HttpDevicesRig, type HttpDevicesRigOptions } from './rig/http-devices.ts'
 import { RawConnection, request } from './rig/raw.ts'
@@ -431,3 +432,47 @@ describe('a device that hangs up', () => {
     expect(await rig.reasons('d1', id)).toEqual(['accepted', 'sent', 'unsent: sessionGone', 'sent'])
   })
 })
+
+describe('a store that is away', () => {
+  it('does not hold up a command that an earlier batch has given to a response', async () => {
+    const rig = await start()
+    const device = await rig.loggedIn('d1')
+    const { id } = await rig.accept('d1', { timeoutS: 1 })
+    const { id: deviceId } = await rig.row('d1')
+    const { store } = rig
+    const load = store.load.bind(store)
+    let letLoad = (): void => undefined
+    const held = new Promise<void>(resolve => {
+      letLoad = resolve
+    })
+    let loads = 0
+    store.load = async keys => {
+      loads += 1
+      if (loads > 1) throw new StoreUnavailable('gone')
+      await held
+      return load(keys)
+    }
+    void rig.engine.apply(deviceId, { type: 'tick' })
+    await once(new Signalled(() => loads === 1), 'met')
+    const reported = device.report()
+    // What it says is with the engine while the batch before it is loaded.
+    await once(new Signalled(() => rig.engine.gauges().pending === 1), 'met')
+    letLoad()
+    const told = await reported
+    expect(told.command?.payload.id).toBe(id)
+    store.load = load
+    expect(await rig.states('d1', [id])).toEqual([SENT])
+  })
+})
+
+/** Tells `met` in the first turn of the loop in which that is so. */
+class Signalled extends EventEmitter {
+  constructor(isMet: () => boolean) {
+    super()
+    const look = (): void => {
+      if (isMet()) this.emit('met')
+      else setImmediate(look)
+    }
+    setImmediate(look)
+  }
+}

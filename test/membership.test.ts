@@ -182,6 +182,30 @@ describe('the heartbeat', () => {
     await node.leave()
   })
 
+  it('has that patience also after a renewal that was tried again for long', async () => {
+    const { join, machine, store } = world()
+    let outageMs = 0
+    const nodes: Store = new Proxy(store, {
+      get: (target, name: keyof Store) => {
+        const call = target[name].bind(target) as (...args: unknown[]) => unknown
+        if (name !== 'renewNode') return call
+        return (...args: unknown[]) => {
+          machine.pass(outageMs)
+          return call(...args)
+        }
+      },
+    })
+    const node = await join(1, { nodes })
+    await store.takeNode(2, NODE_LEASE_MS)
+    await machine.run(NODE_HEARTBEAT_MS)
+    outageMs = NODE_LEASE_MS
+    await machine.run(NODE_HEARTBEAT_MS)
+    outageMs = 0
+    expect(await store.liveNodes()).toHaveLength(1)
+    expect([...node.others().alive]).toEqual([2])
+    await node.leave()
+  })
+
   it('that fails for a minute lets devices go, once in each outage', async () => {
     const { join, machine, store, cuts } = world()
     let down = false

@@ -9,7 +9,7 @@ import type { Logger } from 'pino'
 import type { Clock, Timers } from '../clock.ts'
 import { Codecs } from '../codec/codec.ts'
 import { Ids } from '../core/ids.ts'
-import { ID_AHEAD_MAX_MS, NODE_LEAVE_MS, STOP_GRACE_MS } from '../core/limits.ts'
+import { ID_AHEAD_MAX_MS, NODE_LEAVE_MS, STOP_CUT_OFF_GRACE_MS, STOP_GRACE_MS } from '../core/limits.ts'
 import { Engine } from '../engine.ts'
 import { Fleet } from '../fleet/fleet.ts'
 import { keyFromFile, randomKey, SecretError, type SecretKey, Secrets, verifyKey } from '../fleet/secrets.ts'
@@ -186,6 +186,19 @@ async function applyFleet(config: ServeConfig, log: Logger, fleet: Fleet, clock:
   }
 }
 
+/** Whether the store answers, and soon. */
+const isThere = (store: Store): Promise<boolean> =>
+  Promise.race([
+    store.ping().then(
+      () => true,
+      () => false,
+    ),
+    pause(STORE_LOOK_MS).then(() => false),
+  ])
+const STORE_LOOK_MS = 250
+
+const pause = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
+
 interface Running {
   readonly app: FastifyInstance
   readonly engine: Engine
@@ -203,12 +216,25 @@ async function stopAll({ app, engine, mqtt, intake, codecs, node, store, log, le
   // Where there are others to take over, whoever sends calls here is given the time to notice: this node is not ready, and closes what it has answered.
   leaving.isLeaving = true
   const leaveMs = node.signals !== null && engine.mayPublish() ? NODE_LEAVE_MS : 0
-  if (leaveMs > 0) await new Promise(resolve => setTimeout(resolve, leaveMs))
+  if (leaveMs > 0) await pause(leaveMs)
   // Callers who wait are told at once, so that closing the HTTP server does not wait for their devices.
   const closed = Promise.all([app.close(), engine.stop(), mqtt.stop()])
   intake?.stop()
-  await Promise.race([closed, new Promise(resolve => setTimeout(resolve, STOP_GRACE_MS - leaveMs).unref())])
-  // Whatever is still being done has had its time: a codec that takes long, a caller who does not read.
+  let isDone = false
+  const done = closed.then(() => {
+    isDone = true
+  })
+  // A node that is cut off from its store can finish nothing that is open.
+  const mustEndAt = performance.now() + STOP_GRACE_MS - leaveMs
+  const mayEndAt = performance.now() + STOP_CUT_OFF_GRACE_MS
+  const isTime = (now: number): boolean => now >= mustEndAt || (now >= mayEndAt && !engine.mayPublish())
+  while (!isDone && !isTime(performance.now())) await Promise.race([done, pause(STORE_LOOK_MS)])
+  // Whatever is still being done has had its time: a codec that takes long, a caller who does not read, a store that is away.
+  if (!isDone && !(await isThere(store))) {
+    store.giveUp()
+    // Whoever waited for it is told, before his connection is closed.
+    await Promise.race([closed, pause(STORE_LOOK_MS)])
+  }
   app.server.closeAllConnections()
   await codecs.close()
   mqtt.drop()

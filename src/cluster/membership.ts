@@ -141,7 +141,7 @@ export class Membership implements Cluster {
       return false
     }
     // Whatever kept this node from the store may have kept the others from it: they are given the time to come back before they count as dead.
-    if (asked.mono - this.#renewed.mono >= NODE_LEASE_MS) this.#patientUntil = asked.mono + NODE_LEASE_MS
+    if (answeredAt - this.#renewed.mono >= NODE_LEASE_MS) this.#patientUntil = answeredAt + NODE_LEASE_MS
     this.#renewed = asked
     this.#isCutOff = false
     const time: StoreTime = { storeNow: renewed.storeNow, askedAt: asked.mono, answeredAt }

@@ -219,6 +219,8 @@ export const ANSWERS_UNREAD_MAX_BYTES = 134_217_728
 export const METRICS_TEXT_MS = 1_000
 /** ms for open requests at SIGTERM before sockets are closed; the whole stop must fit in 10 s */
 export const STOP_GRACE_MS = 8_000
+/** the same for a node that is cut off from its store: nothing that is open can be finished */
+export const STOP_CUT_OFF_GRACE_MS = 2_000
 /** ms after SIGTERM at which the process ends whatever is still open; 10 s are promised */
 export const STOP_AT_LATEST_MS = 9_500
 
@@ -316,6 +318,8 @@ export const HTTP_LOGIN_MAX_BYTES = 4_096
 export const HTTP_COMMAND_TYPES_MAX = 16
 /** bytes of a command in a response header: node's own client takes 16 KiB of headers in all, the vendor's SDK 256 KiB, proxies as they are set up */
 export const HTTP_COMMAND_MAX_BYTES = 8_192
+/** answers to commands that are being put on record, of all HTTP devices together: some ms each, and at most 128 MB of them where the store is away */
+export const HTTP_REPLIES_MAX = 1_000
 /** commands that one request may find unfit for a header, and so failed, before it is answered without one: the next request goes on */
 export const HTTP_UNFIT_MAX = 8
 

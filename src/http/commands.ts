@@ -13,6 +13,7 @@ import {
 } from '../core/limits.ts'
 import { checkPoint, checkService } from '../core/model.ts'
 import type { NewCommand } from '../engine.ts'
+import { StoreUnavailable } from '../store/nodes.ts'
 import type { StoredCommand } from '../store/store.ts'
 import type { Settlement } from '../waiters.ts'
 import { type Action, type Call, isEmptyBody, objectBody, type Resource } from './action.ts'
@@ -179,6 +180,13 @@ const pageBytes = (rows: readonly StoredCommand[]): number =>
     0,
   )
 
+/** They are cancelled, and that is on record; but the store was lost before their contents were read. A repeat would say that nothing was cancelled. */
+function cancelledUnseen(cancelled: readonly Command[]): Result {
+  const message =
+    'cancelled, as data says; the store was lost before more of it could be read: get them by their commandIds'
+  return failure(refuse(errors.unavailable, message), cancelled.map(onRecord), 503)
+}
+
 /** With commandId that one, without all of the device; `data` holds exactly those that this call cancelled. */
 async function cancel(call: Call): Promise<Result> {
   // A commandId in a body would otherwise be overlooked, and all be cancelled where one was meant. Clients that must send a body send an empty one.
@@ -188,7 +196,13 @@ async function cancel(call: Call): Promise<Result> {
   if (commandId !== null && typeof commandId !== 'string') return failure(commandId)
   const answer = await call.engine.cancel(call.device.id, commandId, call.appKey)
   if (!answer.ok) return refused(answer)
-  const bodies = await call.store.bodies(answer.cancelled.map(({ id }) => id))
+  let bodies: Awaited<ReturnType<Call['store']['bodies']>>
+  try {
+    bodies = await call.store.bodies(answer.cancelled.map(({ id }) => id))
+  } catch (error) {
+    if (!(error instanceof StoreUnavailable)) throw error
+    return cancelledUnseen(answer.cancelled)
+  }
   const data = answer.cancelled.map(command => {
     const body = bodies.get(command.id)
     assert(body, 'a command just cancelled is on record')

@@ -45,6 +45,8 @@ export interface SessionHost {
 interface Offer {
   /** whether its bytes would still leave */
   readonly isOpen: () => boolean
+  /** told the moment it has a command, so that nothing comes between that and the response */
+  readonly filled: () => void
   command: CommandHeaders | null
   /** a command did not fit, and is about to fail: the one behind it may */
   hasTurnedDown: boolean
@@ -129,11 +131,16 @@ export class DeviceSession implements Link, Asker {
 
   async #takeCommand(isOpen: () => boolean): Promise<CommandHeaders | null> {
     if (!this.#terms.takesInvocations || this.#isOver) return null
-    const offer: Offer = { isOpen, command: null, hasTurnedDown: false }
+    let fill = (): void => undefined
+    const filled = new Promise<void>(resolve => {
+      fill = resolve
+    })
+    const offer: Offer = { isOpen, filled: fill, command: null, hasTurnedDown: false }
     this.#offer = offer
     for (let turn = 0; turn < HTTP_UNFIT_MAX; turn += 1) {
       offer.hasTurnedDown = false
-      await this.#host.engine.apply(this.device.id, { type: 'ready' })
+      // A batch before that of `ready` may have a command for it. That one leaves at once: whoever is in the way of the next batch must not hold it up.
+      await Promise.race([this.#host.engine.apply(this.device.id, { type: 'ready' }), filled])
       if (!offer.hasTurnedDown) break
     }
     this.#offer = null
@@ -163,6 +170,7 @@ export class DeviceSession implements Link, Asker {
       return isUnfit ? 'unsupported' : 'tooLarge'
     }
     offer.command = headers
+    offer.filled()
     this.#isSilent = true
     return null
   }

@@ -4,7 +4,13 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Clock, Timers } from '../clock.ts'
 import { errors } from '../core/errors.ts'
-import { HTTP_LOGIN_MAX_BYTES, HTTP_SESSIONS_MAX, LOGIN_PAIR_EVERY_MS, PACKET_MAX_BYTES } from '../core/limits.ts'
+import {
+  HTTP_LOGIN_MAX_BYTES,
+  HTTP_REPLIES_MAX,
+  HTTP_SESSIONS_MAX,
+  LOGIN_PAIR_EVERY_MS,
+  PACKET_MAX_BYTES,
+} from '../core/limits.ts'
 import type { Engine } from '../engine.ts'
 import type { Log } from '../log.ts'
 import type { Intake } from '../proxy/intake.ts'
@@ -73,6 +79,8 @@ export class HttpDevices {
   readonly #devices = new Set<number>()
   readonly #refusedLogins: Sparing
   #entering = 0
+  /** answers to commands that the engine has, and has not answered */
+  #replies = 0
   #isStopping = false
 
   constructor(options: HttpDevicesOptions) {
@@ -231,7 +239,12 @@ export class HttpDevices {
     if (session.speaker(keys) === null) return refusal(refuse(codes.noPermission, 'the topic is of another device'))
     const reply = readReply(body)
     if (reply === null) return refusal(unreadable('an answer is a JSON object with the id of its command'))
+    // A device may hang up and come again: what it said is with the engine all the same, for as long as the store is away.
+    if (this.#replies >= HTTP_REPLIES_MAX)
+      return refusal(refuse(codes.overloaded, 'too many answers wait for the store: send it again', 503))
+    this.#replies += 1
     const answer = await this.#options.engine.apply(session.device.id, reply)
+    this.#replies -= 1
     if (!answer.ok) return refusal(refuse(codes.internal, 'the answer was not stored: send it again', 500))
     if (answer.outcome === 'ignored') return refusal(refuse(httpCodes.noSuchCommand, `id ${reply.commandId}`))
     const message = answer.outcome === 'late' ? 'too late: the command is over, and stays as it is' : ''

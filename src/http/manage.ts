@@ -2,6 +2,7 @@
 // Not here: who is asking and whether they may (app.ts), the rules (core/queue.ts).
 
 import { errors, invalid, refuse } from '../core/errors.ts'
+import type { Device } from '../store/store.ts'
 import { type Action, type Call, isEmptyBody, type Resource } from './action.ts'
 import { failure, ok, type Result, refused } from './wire.ts'
 
@@ -27,27 +28,35 @@ export const devices: Resource = {
 /** `data` is null. A device that is so already is refused: whoever did not know that should look who did it. */
 async function setDisabled(call: Call, what: 'disable' | 'enable'): Promise<Result> {
   const { engine, device, appKey } = call
+  const gateway = await gatewayOf(call)
   const answer = await engine[what](device.id, appKey)
   if (!answer.ok) return refused(answer)
   if (!answer.changed)
     return failure(refuse(errors.deviceStatus, `device status invalid: the device is ${what}d already`))
-  await tellGateway(call, what)
+  await tell(gateway, call, what)
   return ok(null)
 }
 
 /** `data` is null, and `settled` beside it says what became of each command that was open: cancelled, oldest first, or failed where it was sent. */
 async function remove(call: Call): Promise<Result> {
   const { engine, device, appKey } = call
+  const gateway = await gatewayOf(call)
   const answer = await engine.deleteDevice(device.id, appKey)
   if (!answer.ok) return refused(answer)
-  await tellGateway(call, 'delete')
+  await tell(gateway, call, 'delete')
   const settled = [...(answer.failed === null ? [] : [answer.failed]), ...answer.cancelled]
   return ok(null, { settled: settled.map(({ id, state }) => ({ commandId: id, state })) })
 }
 
+/** Looked for first: what was done must not be told as failed because this did. */
+const gatewayOf = async ({ fleet, device }: Call): Promise<Device | null> =>
+  device.gatewayAssetId === null ? null : fleet.deviceByAsset(device.gatewayAssetId)
+
 /** The device may not be logged in there; its gateway is told all the same, since it will want to log it in. */
-async function tellGateway({ fleet, device, notify }: Call, notice: 'disable' | 'enable' | 'delete'): Promise<void> {
-  if (device.gatewayAssetId === null) return
-  const gateway = await fleet.deviceByAsset(device.gatewayAssetId)
+async function tell(
+  gateway: Device | null,
+  { device, notify }: Call,
+  notice: 'disable' | 'enable' | 'delete',
+): Promise<void> {
   if (gateway !== null) await notify(gateway.id, notice, device)
 }

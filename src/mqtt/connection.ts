@@ -383,6 +383,9 @@ export class Connection implements Carrier {
       if (!answer.ok) {
         const { code, message } = answer
         this.#endpoint.log.warn({ deviceId, input: input.type, code, message }, 'input refused')
+        // Not on record, and it never will be from here: without its PUBACK the device says it again, elsewhere.
+        if (code === errors.unavailable.code && uplink !== null)
+          return this.#close({ reason: 'server error', code: null })
       }
       if (uplink !== null) this.#done(open, uplink, null)
     })

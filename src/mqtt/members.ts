@@ -322,6 +322,8 @@ export class Members implements Asker {
       return outcome
     }
     limit.admitted(source, login)
+    // Another node may have ended its session, and this one not have heard of it: a look at what is on record ends it here as well.
+    if (this.#here.has(nameOf(outcome.device))) await this.#endpoint.engine.apply(outcome.device.id, { type: 'tick' })
     if (this.#here.has(nameOf(outcome.device))) return outcome
     return (await this.#letIn(outcome)) ?? outcome
   }

@@ -488,6 +488,10 @@ class MemoryStore implements Store, Nodes {
     if (this.#closed) throw new Error('the store is closed')
   }
 
+  giveUp(): void {
+    // It answers at once.
+  }
+
   async close(): Promise<void> {
     this.#closed = true
   }

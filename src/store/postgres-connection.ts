@@ -1,6 +1,7 @@
 // Connections to PostgreSQL: a pool for each kind of work, what each connection is told, what counts as a loss, and how work is tried again after one.
 // Not here: SQL (postgres-statements.ts), what must be read before a commit that nobody answered may be tried again (postgres-commit.ts).
 
+import { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
   type CustomTypesConfig,
@@ -231,12 +232,14 @@ export class Connections {
   readonly #bearing: Bearing
   readonly #pools: Readonly<Record<Lane, Pool>>
   readonly #closed = new AbortController()
+  #isClosed = false
+  readonly #sockets = new Set<Socket>()
   /** when the plans of a connection were begun anew */
   readonly #plannedAt = new WeakMap<PoolClient, number>()
 
   constructor(url: string, bearing: Bearing) {
     this.#bearing = bearing
-    const pool = (max: number): Pool => newPool(url, max, bearing)
+    const pool = (max: number): Pool => newPool(url, max, bearing, this.#sockets)
     this.#pools = {
       lease: pool(POSTGRES_LEASE_CONNECTIONS),
       steps: pool(POSTGRES_STEP_CONNECTIONS),
@@ -344,9 +347,16 @@ export class Connections {
     this.#plannedAt.set(client, now)
   }
 
+  /** What waits for its next attempt, for a connection or for an answer is told that there is none. */
+  giveUp(): void {
+    this.#closed.abort()
+    for (const socket of this.#sockets) socket.destroy()
+  }
+
   /** Resolves when all work has ended. What waits for its next attempt is told. */
   async close(): Promise<void> {
-    if (this.#closed.signal.aborted) return
+    if (this.#isClosed) return
+    this.#isClosed = true
     this.#closed.abort()
     await Promise.all(Object.values(this.#pools).map(pool => pool.end()))
   }
@@ -362,9 +372,16 @@ async function commit<T>(on: Session, result: T): Promise<void> {
   assert(tag === 'COMMIT', 'a transaction that is committed has not failed')
 }
 
-function newPool(connectionString: string, max: number, { connectMs, lost }: Bearing): Pool {
+function newPool(connectionString: string, max: number, { connectMs, lost }: Bearing, sockets: Set<Socket>): Pool {
+  // Ours to destroy: what the driver ends, it ends politely, and waits for a server that may be silent.
+  const stream = (): Socket => {
+    const socket = new Socket()
+    sockets.add(socket)
+    return socket.once('close', () => sockets.delete(socket))
+  }
   const pool = new Pool({
     connectionString,
+    stream,
     max,
     connectionTimeoutMillis: connectMs,
     pipeline: true,

@@ -50,7 +50,8 @@ export class PostgresNodes implements Nodes {
   }
 
   async liveNodes(): Promise<{ nodeNo: number; until: number }[]> {
-    const rows = await this.#connections.again('steps', on =>
+    // With the lease, whose next beat comes after it.
+    const rows = await this.#connections.again('lease', on =>
       on.all<{ node_no: number; lease_until: number }>('liveNodes'),
     )
     return rows.map(row => ({ nodeNo: row.node_no, until: row.lease_until }))

@@ -326,6 +326,10 @@ class PostgresStore implements Store, Nodes {
     }
   }
 
+  giveUp(): void {
+    this.#connections.giveUp()
+  }
+
   close(): Promise<void> {
     return this.#connections.close()
   }

@@ -487,6 +487,10 @@ class SqliteStore implements Store, Nodes {
     this.#sql.ping.get()
   }
 
+  giveUp(): void {
+    // It answers at once.
+  }
+
   async close(): Promise<void> {
     closeFile(this.#db)
   }

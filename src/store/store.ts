@@ -280,5 +280,9 @@ export interface Store extends CommandStore, Registry, Tokens, DeviceData, Nodes
   node(nodeNo: number): Promise<{ readonly lastCommandId: string | null; readonly clockFloor: number }>
   /** Resolves if the store answers. */
   ping(): Promise<void>
+  /**
+   * Before a close that must not take long: what waits for a store that is not there, or does not answer, is told so at once, and nothing is tried again.
+   */
+  giveUp(): void
   close(): Promise<void>
 }
