@@ -31,6 +31,7 @@ const WANTS_ITS_OWN = 0.3
 const SLEEP_FORGOTTEN_MS = 15_000
 /** chance for each batch that sends, and ms: a lease may be over by then */
 const MEANWHILE = 0.02
+const UNTIL_THE_DEADLINE = 0.15
 const MEANWHILE_MAX_MS = 9_000
 const WHILE_HELD = 0.9
 const CLOCKS_APART_MS = NODE_ROUND_TRIP_MAX_MS
@@ -228,10 +229,10 @@ export class Host implements Hardware {
     const { random, faults } = this.world
     const { pause, 'cut off from the store': cut } = faults.strikes
     if (cut > 0 && random.chance(MEANWHILE)) this.cut(random.int(100, MEANWHILE_MAX_MS))
+    if (pause === 0) return
+    if (random.chance(MEANWHILE)) this.pause(random.int(100, MEANWHILE_MAX_MS))
     // Where clocks are far apart it is deadlines that they may differ about.
-    if (pause === 0 || !random.chance(faults.farApart ? 4 * MEANWHILE : 2 * MEANWHILE)) return
-    if (random.chance(faults.farApart ? 0.2 : 0.5)) this.pause(random.int(100, MEANWHILE_MAX_MS))
-    else this.#pauseUntilTheDeadline(queue)
+    else if (random.chance(faults.farApart ? UNTIL_THE_DEADLINE : MEANWHILE)) this.#pauseUntilTheDeadline(queue)
   }
 
   /** It goes on a moment before what it is about to send lapses, by its own clock, and others look at the device just then. */
@@ -240,7 +241,8 @@ export class Host implements Hardware {
     const deadlineAt = open.find(({ state }) => state === State.sent)?.deadlineAt ?? 0
     const leftMs = deadlineAt - (this.current?.clock.now() ?? 0)
     const ms = leftMs - world.random.int(1, CLOCKS_APART_MS / 2)
-    if (ms < 1 || ms > MEANWHILE_MAX_MS) return
+    // By then it must have its lease, or it sends nothing.
+    if (ms < 1 || ms > NODE_LEASE_MS / 2) return
     world.count('fault paused until just before a deadline')
     this.pause(ms)
     const others = this.site.processes.filter(process => process !== this.current)

@@ -1,7 +1,7 @@
 // The only writer of commands: collects inputs, loads their queues, lets the core decide, commits them together, then acts and answers.
 // All inputs that arrive while a batch is in flight form the next one: many devices, one commit, one fsync. One batch is in flight at a time.
 // Not here: rules (core/queue.ts), SQL (store/), sockets (mqtt/, http/), what is done unasked (upkeep.ts), callers who wait (waiters.ts). Long, because
-// everything from the collecting to the answer shares one batch; what is pure of it is in batch.ts.
+// one batch is shared by all from the collecting to the answer; what is pure of it is in batch.ts.
 
 import {
   bodyOf,
@@ -18,7 +18,7 @@ import {
 import type { Clock, Timers } from './clock.ts'
 import type { Cluster, Tidings } from './cluster/signal.ts'
 import { type Command, type Downlink, isOpen, type Kind, State } from './core/command.ts'
-import { assert, errors, type Refusal, refuse } from './core/errors.ts'
+import { assert, errors, overloaded, type Refusal, refuse } from './core/errors.ts'
 import type { Ids } from './core/ids.ts'
 import { BATCH_MAX_INPUTS, BATCH_STALL_MS, ENGINE_QUEUE_MAX, RETRY_AFTER_MS, STALE_RETRIES_MAX } from './core/limits.ts'
 import {
@@ -251,7 +251,8 @@ export class Engine {
    * Refusals: 99403 it is disabled, 99404 it does not exist any more, 99500.
    */
   connect(deviceId: number, link: Link, activates = true): Promise<Answers['connected'] | Refusal> {
-    if (this.#stalled) return Promise.resolve(overloaded('the store does not answer'))
+    // Without a good lease it could be sent nothing.
+    if (this.#stalled || !this.mayPublish()) return Promise.resolve(overloaded('the store does not answer'))
     const input: Input = { type: 'connected', activates }
     this.#connecting.add(deviceId)
     return this.#submit<Answers['connected']>(deviceId, input, link).finally(() => this.#connecting.delete(deviceId))
@@ -637,9 +638,6 @@ export class Engine {
     this.#waiters.written(command, null)
   }
 }
-
-const overloaded = (why: string): Refusal =>
-  refuse(errors.unavailable, `Service unavailable: ${why}; nothing was stored`)
 
 const internal = refuse(errors.internal, 'Internal Server Error')
 

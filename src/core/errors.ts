@@ -204,3 +204,7 @@ export class Bug extends Error {
 export function assert(condition: unknown, what: string): asserts condition {
   if (!condition) throw new Bug(what)
 }
+
+/** Nothing was done, and whoever asked may ask again. */
+export const overloaded = (why: string): Refusal =>
+  refuse(errors.unavailable, `Service unavailable: ${why}; nothing was stored`)

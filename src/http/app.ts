@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 import type { Clock } from '../clock.ts'
-import { authErrors, errors, invalid, type Refusal, refuse } from '../core/errors.ts'
+import { authErrors, errors, invalid, overloaded, type Refusal, refuse } from '../core/errors.ts'
 import { isJson, parseJson } from '../core/json.ts'
 import {
   CONNECTIONS_CHECK_MS,
@@ -149,8 +149,7 @@ function refuseWhileStopping(app: FastifyInstance, options: AppOptions): void {
   })
   app.addHook('onRequest', (request, reply, done) => {
     if (!stopping || (options.devices !== undefined && isDevicePath(request.raw.url ?? ''))) return done()
-    const message = 'Service unavailable: the server is stopping; nothing was stored'
-    send(reply, request, failure(refuse(errors.unavailable, message), null, 503))
+    send(reply, request, failure(overloaded('the server is stopping'), null, 503))
   })
 }
 
