@@ -108,7 +108,7 @@ const upkeep = ofThree('src/upkeep.ts', [
   },
   {
     name: 'nodes-only-the-own-timer',
-    find: 'if (!this.#isAlone) return this.arm(isFull && !failed ? clock.now() + SOON_MS : soon)\n',
+    find: 'if (!this.#isAlone) return this.arm(isFull && !failed ? clock.now() + SWEEP_SOON_MS : soon)\n',
     replace: '',
     breaks: 'what a node that died has left lapses only when somebody looks',
   },

@@ -271,8 +271,8 @@ export class Engine {
 
   /** What another node has told. It may be old, or told twice. */
   hear({ look, settled }: Tidings): void {
-    if (this.#pending.length >= ENGINE_QUEUE_MAX) return
-    for (const deviceId of look) void this.apply(deviceId, { type: 'tick' })
+    // Others than those that are here have nothing to send.
+    for (const deviceId of look) if (this.#links.has(deviceId)) void this.apply(deviceId, { type: 'tick' })
     this.#waiters
       .lookUp(settled, this.#options.store)
       .catch((error: unknown) =>

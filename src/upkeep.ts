@@ -13,6 +13,7 @@ import {
   PURGE_MAX_ROWS,
   RETRY_AFTER_MS,
   SWEEP_MAX_DEVICES,
+  SWEEP_SOON_MS,
 } from './core/limits.ts'
 import type { Log } from './log.ts'
 import type { DeviceSession, Nodes } from './store/nodes.ts'
@@ -145,7 +146,7 @@ export class Upkeep {
   async #armNext(failed: boolean, isFull: boolean): Promise<void> {
     const { store, clock } = this.#options
     const soon = clock.now() + RETRY_AFTER_MS
-    if (!this.#isAlone) return this.arm(isFull && !failed ? clock.now() + SOON_MS : soon)
+    if (!this.#isAlone) return this.arm(isFull && !failed ? clock.now() + SWEEP_SOON_MS : soon)
     const next = await store.nextDue()
     if (next !== null) this.arm(failed ? Math.max(next, soon) : next)
   }
@@ -242,6 +243,3 @@ export class Upkeep {
     if (!this.#stopping) this.#armPurge()
   }
 }
-
-/** ms until the next page of what is due, where there was a full one: others have their turn between the two */
-const SOON_MS = 50

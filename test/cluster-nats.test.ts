@@ -11,13 +11,13 @@ import type { Carrier, SignalBearing } from '../src/cluster/carrier.ts'
 import { openNats } from '../src/cluster/nats.ts'
 import { readNatsUrl } from '../src/cluster/nats-url.ts'
 import { freePort, type NatsServer, startNats, whyNoNats } from './rig/nats.ts'
-import { brisk, describeCarrier, Ears, type Ground, LogRecord, look, range, soon } from './rig/signals.ts'
+import { brisk, describeCarrier, Ears, type Ground, KEY, LogRecord, look, range, soon } from './rig/signals.ts'
 import { CA, SERVER_CERT, SERVER_KEY } from './rig/tls.ts'
 
 async function startGround(): Promise<Ground> {
   const server = await startNats()
   return {
-    open: (log, bearing) => openNats(server.url, { log, bearing }),
+    open: (log, bearing) => openNats(server.url, { log, key: KEY, bearing }),
     down: () => server.kill(),
     up: () => server.start(),
     stall: () => server.stall(),
@@ -47,7 +47,7 @@ describe.skipIf(whyNoNats !== null)(title, () => {
       return server
     }
     const open = async (url: string, log = new LogRecord(), more: Partial<SignalBearing> = {}): Promise<Carrier> => {
-      const carrier = await openNats(url, { log, bearing: { ...brisk, ...more } })
+      const carrier = await openNats(url, { log, key: KEY, bearing: { ...brisk, ...more } })
       closing.push(() => carrier.close())
       return carrier
     }
@@ -258,7 +258,7 @@ describe('the address of NATS', () => {
   })
 
   test('a wrong one is refused where it is opened', async () => {
-    await expect(openNats('nats://u:secret@h h', { log: new LogRecord() })).rejects.toThrow(
+    await expect(openNats('nats://u:secret@h h', { log: new LogRecord(), key: KEY })).rejects.toThrow(
       /^the address of NATS has a server/,
     )
   })

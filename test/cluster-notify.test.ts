@@ -13,7 +13,12 @@ import type { Carrier, SignalBearing } from '../src/cluster/carrier.ts'
 import { openNotify } from '../src/cluster/notify.ts'
 import type { Tidings } from '../src/cluster/signal.ts'
 import { readWords, textsOf } from '../src/cluster/words.ts'
-import { SIGNAL_ANSWER_WAIT_MS, SIGNAL_STATEMENT_MAX_MS, SIGNAL_TEXT_MAX_BYTES } from '../src/core/limits.ts'
+import {
+  DEVICE_ID_MAX,
+  SIGNAL_ANSWER_WAIT_MS,
+  SIGNAL_STATEMENT_MAX_MS,
+  SIGNAL_TEXT_MAX_BYTES,
+} from '../src/core/limits.ts'
 import { databaseFor, type PostgresServer, sharedPostgres, stopSharedPostgres } from './rig/postgres.ts'
 import { PostgresProxy } from './rig/postgres-proxy.ts'
 import {
@@ -22,6 +27,7 @@ import {
   Ears,
   type Ground,
   idOf,
+  KEY,
   LogRecord,
   look,
   range,
@@ -45,7 +51,7 @@ describeCarrier('signals over NOTIFY, as every carrier', async (): Promise<Groun
   const database = await databaseOf(folder)
   const proxy = await PostgresProxy.start(server)
   return {
-    open: (log, bearing) => openNotify(proxy.url(database), { log, bearing }),
+    open: (log, bearing) => openNotify(proxy.url(database), { log, key: KEY, bearing }),
     down: async () => proxy.down(),
     up: async () => proxy.up(),
     stall: async () => proxy.stallAll(true),
@@ -67,7 +73,7 @@ describe('signals over NOTIFY', () => {
   let log: LogRecord
   let opened: Carrier[]
   const open = async (url = server.url(database), bearing: Partial<SignalBearing> = {}): Promise<Carrier> => {
-    const carrier = await openNotify(url, { log, bearing: { ...brisk, ...bearing } })
+    const carrier = await openNotify(url, { log, key: KEY, bearing: { ...brisk, ...bearing } })
     opened.push(carrier)
     return carrier
   }
@@ -244,10 +250,7 @@ class Pooler {
 }
 
 describe('the words', () => {
-  const deviceId = fc.oneof(
-    fc.integer({ min: 1, max: 9_999 }),
-    fc.maxSafeInteger().filter(n => n > 0),
-  )
+  const deviceId = fc.oneof(fc.integer({ min: 1, max: 9_999 }), fc.integer({ min: 1, max: DEVICE_ID_MAX }))
   const commandId = fc.bigInt({ min: 10n ** 18n, max: 2n ** 63n - 1n }).map(String)
   const tidings: fc.Arbitrary<Tidings> = fc.record({
     look: fc.array(deviceId, { maxLength: 1_500, size: 'max' }),
@@ -306,6 +309,7 @@ describe('the words', () => {
     ['{"l":[-1]}', /got -1/],
     ['{"l":[1.5]}', /got 1.5/],
     ['{"l":["1"]}', /got "1"/],
+    ['{"l":[2147483648]}', /got 2147483648/],
     ['{"l":[9007199254740992]}', /./],
     ['{"l":[1e300]}', /./],
     ['{"n":7}', /^n must be an array, got 7/],

@@ -142,6 +142,7 @@ describe('serve configuration', () => {
     ['postgres:u:hunter2@h/db', /is not an address of a database/],
     ['postgres://u:hunter2@h', /is not an address of a database/],
     ['postgresql:///hunter2', /is not an address of a database/],
+    ['postgres://u:12/hunter2@h/db', /is not an address of a database.*%2F/],
     ['mysql://u:hunter2@h/db', /none of/],
   ])('refuses the store "%s" and does not repeat it', (url, rule) => {
     const [problem = ''] = problems([`--store=${url}`])

@@ -162,7 +162,7 @@ describe.skipIf(haproxy === null)(needing('haproxy', haproxy, 'through HAProxy')
     const statuses = ['metrics', 'readyz', 'healthz'].map(path => statusOf(`${httpUrl}/${path}`))
     expect(await Promise.all(statuses)).toEqual([404, 404, 200])
     for (const [name] of nodes) expect(await statusOf(`${operatorUrl}/${name}/readyz`)).toBe(200)
-    for (const path of ['metrics', 'node4/metrics', 'node1/connect-service/v2.1/commands'])
+    for (const path of ['metrics', '%6detrics', '%72eadyz', 'node4/metrics', 'node1/connect-service/v2.1/commands'])
       expect(await statusOf(`${operatorUrl}/${path}`)).toBe(404)
   })
 

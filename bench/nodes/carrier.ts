@@ -6,6 +6,9 @@ import { openNotify } from '../../src/cluster/notify.ts'
 import type { Tidings } from '../../src/cluster/signal.ts'
 import type { Log } from '../../src/log.ts'
 
+/** any will do, as long as both have it */
+const KEY = Buffer.alloc(32, 7)
+
 /** the node that listens */
 export const EAR = 1
 
@@ -20,7 +23,7 @@ export const carriers = ['NOTIFY', 'NATS'] as const
 export type CarrierName = (typeof carriers)[number]
 
 export const openCarrier = (name: CarrierName, url: string): Promise<Carrier> =>
-  name === 'NOTIFY' ? openNotify(url, { log }) : openNats(url, { log })
+  name === 'NOTIFY' ? openNotify(url, { log, key: KEY }) : openNats(url, { log, key: KEY })
 
 /** One tiding: a command whose id is 1 and the ns of the machine's clock, which all its processes share, in 18 digits. */
 export const toldNow = (): Tidings => {

@@ -234,7 +234,9 @@ export function readStore(text: string, problem: (detail: string) => void): Stor
   if (scheme === 'sqlite') problem('needs a path: sqlite:data/downlink.db, or sqlite:/var/lib/downlink/downlink.db')
   else if (scheme === 'postgres' || scheme === 'postgresql') {
     if (isPostgresUrl(text)) return { type: 'postgres', url: text }
-    problem('is not an address of a database, such as postgres://user:password@host:5432/downlink')
+    problem(
+      'is not an address of a database, such as postgres://user:password@host:5432/downlink (a / in the password is %2F)',
+    )
   } else problem('is none of sqlite:PATH, postgres://user:password@host:5432/database and memory:')
   return { type: 'memory' }
 }
@@ -243,7 +245,8 @@ export function readStore(text: string, problem: (detail: string) => void): Stor
 function isPostgresUrl(text: string): boolean {
   if (!URL.canParse(text)) return false
   const { hostname, pathname, searchParams } = new URL(text)
-  return (hostname !== '' || searchParams.has('host')) && pathname.length > 1
+  // An @ in the path is the end of a password with a slash in it, which would be shown with the name of the database.
+  return (hostname !== '' || searchParams.has('host')) && pathname.length > 1 && !pathname.includes('@')
 }
 
 /** The key in the environment; null where there is none, or after a problem. */

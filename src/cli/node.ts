@@ -7,6 +7,7 @@ import { Membership } from '../cluster/membership.ts'
 import { openNats } from '../cluster/nats.ts'
 import { openNotify } from '../cluster/notify.ts'
 import { alone, type Cluster, type Tidings } from '../cluster/signal.ts'
+import { assert } from '../core/errors.ts'
 import type { Store } from '../store/store.ts'
 import type { ServeConfig } from './config.ts'
 
@@ -27,9 +28,11 @@ export interface Node {
 
 /** cutOff: no heartbeat has succeeded for a minute, so whoever is connected here may be better off elsewhere. */
 export async function openNode(config: ServeConfig, log: Logger, store: Store, cutOff: () => void): Promise<Node> {
-  const { store: of, signal, nodeId } = config
+  const { store: of, signal, nodeId, secretKey } = config
   if (of.type !== 'postgres') return openAlone(store, nodeId ?? 0)
-  const signals = await (signal === null ? openNotify(of.url, { log }) : openNats(signal, { log }))
+  assert(secretKey !== null, 'a store that is shared has its key in the environment')
+  const key = secretKey.derive('signals')
+  const signals = await (signal === null ? openNotify(of.url, { log, key }) : openNats(signal, { log, key }))
   let end = (): void => undefined
   const ended = new Promise<void>(resolve => {
     end = resolve

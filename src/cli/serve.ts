@@ -9,7 +9,7 @@ import type { Logger } from 'pino'
 import type { Clock, Timers } from '../clock.ts'
 import { Codecs } from '../codec/codec.ts'
 import { Ids } from '../core/ids.ts'
-import { ID_AHEAD_MAX_MS, NODE_LEAVE_MS, STOP_CUT_OFF_GRACE_MS, STOP_GRACE_MS } from '../core/limits.ts'
+import { ID_AHEAD_MAX_MS, NODE_LEAVE_MS, STOP_CUT_OFF_GRACE_MS, STOP_GRACE_MS, STORE_LOOK_MS } from '../core/limits.ts'
 import { Engine } from '../engine.ts'
 import { Fleet } from '../fleet/fleet.ts'
 import { keyFromFile, randomKey, SecretError, type SecretKey, Secrets, verifyKey } from '../fleet/secrets.ts'
@@ -96,7 +96,7 @@ export async function startServer(config: ServeConfig, log: Logger): Promise<Ser
   try {
     return await start(config, log, store, tls, undo)
   } catch (error) {
-    for (const step of undo.reverse()) await step()
+    for (const step of undo.reverse()) await step().catch(failure => log.warn({ err: failure }, 'closing again failed'))
     throw error
   }
 }
@@ -195,8 +195,6 @@ const isThere = (store: Store): Promise<boolean> =>
     ),
     pause(STORE_LOOK_MS).then(() => false),
   ])
-const STORE_LOOK_MS = 250
-
 const pause = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
 
 interface Running {
@@ -214,8 +212,8 @@ interface Running {
 async function stopAll({ app, engine, mqtt, intake, codecs, node, store, log, leaving }: Running): Promise<void> {
   log.info({}, 'stopping')
   // Where there are others to take over, whoever sends calls here is given the time to notice: this node is not ready, and closes what it has answered.
-  leaving.isLeaving = true
   const leaveMs = node.signals !== null && engine.mayPublish() ? NODE_LEAVE_MS : 0
+  leaving.isLeaving = leaveMs > 0
   if (leaveMs > 0) await pause(leaveMs)
   // Callers who wait are told at once, so that closing the HTTP server does not wait for their devices.
   const closed = Promise.all([app.close(), engine.stop(), mqtt.stop()])

@@ -1,5 +1,6 @@
 // `downlink serve` as a process: addresses on stdout, logs on stderr, signals, exit codes. Not here: what a server is made of (serve.ts).
 
+import type { Logger } from 'pino'
 import { STOP_AT_LATEST_MS } from '../core/limits.ts'
 import { readServeConfig, type ServeConfig, serveSpec } from './config.ts'
 import { makeLog } from './log.ts'
@@ -14,9 +15,13 @@ export async function serve(args: readonly string[], env: Environment, terminal:
   if (!read.ok) return usageError(terminal, serveSpec, read.problems)
   const log = makeLog(read.config.logLevel)
   const { signal } = stopSignals(() => process.exit(Exit.failure))
-  let server: Awaited<ReturnType<typeof startServer>>
+  const starting = startServer(read.config, log)
+  let server: Awaited<typeof starting>
   try {
-    server = await startServer(read.config, log)
+    // A start may wait for long, such as for another node's migration.
+    await Promise.race([starting, aborted(signal)])
+    if (signal.aborted) leaveInTime(log)
+    server = await starting
   } catch (error) {
     terminal.problem(startFailure(error, read.config))
     return Exit.failure
@@ -30,15 +35,19 @@ export async function serve(args: readonly string[], env: Environment, terminal:
       `downlink serve: OPEN MODE: no credentials are checked, whoever reaches ${server.httpUrl} may do everything`,
     )
   const isOver = await Promise.race([aborted(signal).then(() => false), server.ended.then(() => true)])
-  // Not holding the process: it is for a stop that hangs, and for whatever would keep the process alive after it.
-  setTimeout(() => {
-    log.error({ afterMs: STOP_AT_LATEST_MS }, 'stop took too long, leaving')
-    process.exit(Exit.failure)
-  }, STOP_AT_LATEST_MS).unref()
+  leaveInTime(log)
   await server.stop()
   if (!isOver) return Exit.ok
   terminal.problem('downlink serve: this node has lost its lease to another process; start it again')
   return Exit.failure
+}
+
+/** Not holding the process: it is for a stop, or a start, that hangs, and for whatever would keep the process alive after it. */
+function leaveInTime(log: Logger): void {
+  setTimeout(() => {
+    log.error({ afterMs: STOP_AT_LATEST_MS }, 'stop took too long, leaving')
+    process.exit(Exit.failure)
+  }, STOP_AT_LATEST_MS).unref()
 }
 
 /** What went wrong and what to do next. A cause that nobody foresaw keeps its stack. */

@@ -49,9 +49,11 @@ export function usageError(terminal: Terminal, spec: CommandSpec, problems: read
 const explained: ReadonlySet<string> = new Set([
   'CannotJoin',
   'CannotOpen',
+  'CodecsFolderWrong',
   'FleetConflict',
   'FleetFileWrong',
   'SecretError',
+  'StoreUnavailable',
   'TlsFileWrong',
 ])
 

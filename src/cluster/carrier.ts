@@ -5,6 +5,7 @@
 // One at a time, because it bounds everything: while the carrier has not answered, what is told meanwhile is merged into the next message, so nothing
 // piles up in a socket, and a carrier that is slow or silent costs no more memory than one that is not there. It costs at most one round trip.
 
+import { createHmac, timingSafeEqual } from 'node:crypto'
 import { assert } from '../core/errors.ts'
 import {
   SIGNAL_ANSWER_WAIT_MS,
@@ -15,11 +16,12 @@ import {
   SIGNAL_CONNECT_WAIT_MS,
   SIGNAL_LOG_EVERY_MS,
   SIGNAL_LOOK_MS,
+  SIGNAL_TEXT_MAX_BYTES,
 } from '../core/limits.ts'
 import type { Log } from '../log.ts'
 import { Backlog } from './backlog.ts'
 import type { Signals, Tidings } from './signal.ts'
-import { readWords, textsOf } from './words.ts'
+import { readWords, textsOf, type Words } from './words.ts'
 
 /** For metrics; each only grows. */
 export interface SignalCounts {
@@ -67,6 +69,8 @@ export const ordinaryBearing: SignalBearing = {
 
 export interface SignalOptions {
   readonly log: Log
+  /** The installation's own, derived from its secret key: what is told is signed with it, and what another one tells is refused. */
+  readonly key: Buffer
   readonly bearing?: Partial<SignalBearing>
 }
 
@@ -122,6 +126,7 @@ export class Carrier implements Signals {
   readonly counts: SignalCounts
   readonly #counts = { told: 0, heard: 0, dropped: 0, refused: 0 }
   readonly #name: string
+  readonly #key: Buffer
   readonly #open: OpenLine
   readonly #log: Log
   readonly #bearing: SignalBearing
@@ -143,7 +148,8 @@ export class Carrier implements Signals {
   #waitsFor: Fate | null = null
   #tried: () => void = nothing
 
-  private constructor(name: string, open: OpenLine, log: Log, bearing: SignalBearing) {
+  private constructor(name: string, open: OpenLine, log: Log, key: Buffer, bearing: SignalBearing) {
+    this.#key = key
     this.counts = this.#counts
     this.#name = name
     this.#open = open
@@ -160,8 +166,8 @@ export class Carrier implements Signals {
    *
    * @param name of the carrier in the log
    */
-  static async start(name: string, open: OpenLine, { log, bearing }: SignalOptions): Promise<Carrier> {
-    const carrier = new Carrier(name, open, log, { ...ordinaryBearing, ...bearing })
+  static async start(name: string, open: OpenLine, { log, key, bearing }: SignalOptions): Promise<Carrier> {
+    const carrier = new Carrier(name, open, log, key, { ...ordinaryBearing, ...bearing })
     await new Promise<void>(resolve => {
       const timer = setTimeout(resolve, carrier.#bearing.connectMs)
       carrier.#tried = () => {
@@ -289,7 +295,9 @@ export class Carrier implements Signals {
   async #send(line: Line, fate: Fate): Promise<void> {
     const taken = this.#backlog
     this.#backlog = new Backlog(this.#bearing.backlogMax)
-    const texts = [...taken.entries()].flatMap(([node, tidings]) => textsOf(tidings).map(text => ({ node, text })))
+    const texts = [...taken.entries()].flatMap(([node, tidings]) =>
+      textsOf(tidings).map(text => ({ node, text: signed(this.#key, text) })),
+    )
     try {
       await this.#answered(line.send(texts), fate)
       this.#counts.told += taken.size
@@ -325,7 +333,8 @@ export class Carrier implements Signals {
   }
 
   #hear(text: string): void {
-    const words = readWords(text)
+    const own = verified(this.#key, text)
+    const words = own === null ? unsigned : readWords(own)
     if (!words.ok) {
       this.#counts.refused += 1
       const next = 'somebody else writes to where nodes of this installation are told things'
@@ -438,3 +447,20 @@ class Seldom {
 }
 
 const sizeOf = ({ look, settled, notices = [] }: Tidings): number => look.length + settled.length + notices.length
+
+/** characters of a signature: 96 bits, which nobody guesses, and with them a text still fits a NOTIFY */
+const SIGNATURE_CHARS = 16
+const unsigned: Words = { ok: false, problem: 'has no signature of this installation' }
+
+const signatureOf = (key: Buffer, text: string): string =>
+  createHmac('sha256', key).update(text).digest('base64url').slice(0, SIGNATURE_CHARS)
+
+/** Whoever may write to the carrier is not one of us by that: another installation, or anybody with a login to the database. */
+export const signed = (key: Buffer, text: string): string => signatureOf(key, text) + text
+
+function verified(key: Buffer, text: string): string | null {
+  const own = text.slice(SIGNATURE_CHARS)
+  if (own.length > SIGNAL_TEXT_MAX_BYTES) return null
+  const [given, right] = [text.slice(0, SIGNATURE_CHARS), signatureOf(key, own)].map(each => Buffer.from(each))
+  return given && right && given.length === right.length && timingSafeEqual(given, right) ? own : null
+}

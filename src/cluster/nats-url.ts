@@ -4,7 +4,7 @@
 //   tls://…[?ca=/etc/ssl/nats-ca.pem]
 //
 // With nats:// TLS is used where the server has it; with tls:// there is no connection without. The name is the installation's: its nodes talk under
-// `name.node.7`, so that two installations on one NATS do not hear each other. What would be heard by mistake does no harm: a look at a device costs a read.
+// `name.node.7`, so that two installations on one NATS do not hear each other. What is heard by mistake is refused, for its signature.
 
 import { NATS_NAME_MAX_CHARS, NATS_SERVERS_MAX } from '../core/limits.ts'
 

@@ -6,7 +6,7 @@
 
 import { isKey } from '../core/command.ts'
 import { isObject, quote, readJson } from '../core/json.ts'
-import { SIGNAL_TEXT_MAX_BYTES } from '../core/limits.ts'
+import { DEVICE_ID_MAX, SIGNAL_TEXT_MAX_BYTES } from '../core/limits.ts'
 import type { GatewayNotice, SettledCommand, Tidings } from './signal.ts'
 
 /** What a text says, or the first thing that is wrong with it. */
@@ -79,7 +79,8 @@ export function readWords(text: string): Words {
 
 const bad = (problem: string): Words => ({ ok: false, problem })
 
-const isDeviceId = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) > 0
+const isDeviceId = (value: unknown): value is number =>
+  Number.isSafeInteger(value) && (value as number) > 0 && (value as number) <= DEVICE_ID_MAX
 
 function readNotice(word: unknown): GatewayNotice | null {
   if (!Array.isArray(word) || word.length !== 4) return null

@@ -24,6 +24,8 @@ export const RETENTION_DAYS = 7
 export const RETENTION_MAX_DAYS = 3_650
 /** ms that the id clock may run ahead of the wall clock before new commands are refused with 503 */
 export const ID_AHEAD_MAX_MS = 5_000
+/** the largest number of a device: stores keep it in 32 bits */
+export const DEVICE_ID_MAX = 2_147_483_647
 /** ids of one node in one millisecond: 13 sequence bits */
 export const IDS_PER_MS = 8_192
 /** 10 node bits */
@@ -121,6 +123,8 @@ export const NODE_JOIN_ATTEMPTS = 10
 export const NODE_SLEW = 0.1
 /** ms for which a node that is told to stop serves on, no longer ready, where there are others: as long as balancers take to notice */
 export const NODE_LEAVE_MS = 2_000
+/** ms until the next page of what is due, where there was a full one: others have their turn between the two */
+export const SWEEP_SOON_MS = 50
 /** ms between two looks for what a lost signal left */
 export const NODE_SWEEP_MS = 1_000
 /** sessions of links that one such look compares with the store: the most that a node may have are through in ten */
@@ -221,6 +225,8 @@ export const METRICS_TEXT_MS = 1_000
 export const STOP_GRACE_MS = 8_000
 /** the same for a node that is cut off from its store: nothing that is open can be finished */
 export const STOP_CUT_OFF_GRACE_MS = 2_000
+/** ms in which a store that is there answers, at a stop: longer, and whoever waits for it is told that it is not */
+export const STORE_LOOK_MS = 250
 /** ms after SIGTERM at which the process ends whatever is still open; 10 s are promised */
 export const STOP_AT_LATEST_MS = 9_500
 

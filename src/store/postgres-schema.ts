@@ -3,7 +3,9 @@
 
 import { Client, DatabaseError } from 'pg'
 import {
+  POSTGRES_ANSWER_WAIT_MS,
   POSTGRES_CONNECT_WAIT_MS,
+  POSTGRES_KEEPALIVE_MS,
   POSTGRES_MIGRATION_STATEMENT_MAX_MS,
   POSTGRES_STATEMENT_MAX_MS,
 } from '../core/limits.ts'
@@ -54,6 +56,8 @@ async function prepareOnce(url: string, migrations: readonly Migration[]): Promi
   const client = new Client({
     connectionString: url,
     connectionTimeoutMillis: POSTGRES_CONNECT_WAIT_MS,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: POSTGRES_KEEPALIVE_MS,
     fallback_application_name: 'downlink migrations',
     statement_timeout: POSTGRES_MIGRATION_STATEMENT_MAX_MS,
     idle_in_transaction_session_timeout: POSTGRES_STATEMENT_MAX_MS,
@@ -75,10 +79,13 @@ async function prepareOnce(url: string, migrations: readonly Migration[]): Promi
   }
 }
 
+/** Bounded here as well: a server, or something before it, may take the connection and say nothing. */
+const lookedAt = { text: 'select current_setting($1) as value', query_timeout: POSTGRES_ANSWER_WAIT_MS }
+
 /** What no migration can mend. */
 async function refuseUnfit(client: Client): Promise<void> {
   const shown = async (name: string): Promise<string> => {
-    const { rows } = await client.query<{ value: string }>('select current_setting($1) as value', [name])
+    const { rows } = await client.query<{ value: string }>({ ...lookedAt, values: [name] })
     return rows[0]?.value ?? ''
   }
   const version = Number(await shown('server_version_num'))

@@ -1,7 +1,7 @@
 // What every carrier of signals must do, as one suite: the tests of each say what it runs on. Also the pieces that those tests share.
 
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import type { Carrier, SignalBearing } from '../../src/cluster/carrier.ts'
+import { type Carrier, type SignalBearing, signed } from '../../src/cluster/carrier.ts'
 import type { Tidings } from '../../src/cluster/signal.ts'
 import { makeId } from '../../src/core/command.ts'
 import type { Log } from '../../src/log.ts'
@@ -20,6 +20,8 @@ export interface Ground {
   say(node: number, text: string): Promise<void>
   stop(): Promise<void>
 }
+
+export const KEY = Buffer.alloc(32, 7)
 
 /** Short enough for tests to wait for. */
 export const brisk: Partial<SignalBearing> = { lookMs: 50, answerMs: 300, connectMs: 300, closeMs: 300 }
@@ -192,15 +194,17 @@ export function describeCarrier(name: string, start: () => Promise<Ground>): voi
       const [carrier, ears] = await alone({ now: () => now, logEveryMs: 1_000 })
       const tooLong = `{"l":[5]}${' '.repeat(7_900)}`
       const hostile = ['{"l":[0]}', 'null', '{"s":[[1,"2"]]}', '[', `{"l":[${'1,'.repeat(3_900)}1]}`, ' ', tooLong]
-      for (const text of hostile) await ground.say(7, text)
-      await ground.say(7, '{"l":[9],"later":true}')
+      for (const text of hostile) await ground.say(7, signed(KEY, text))
+      // Right, but of nobody, and of another installation.
+      for (const text of ['{"l":[3]}', signed(Buffer.alloc(32, 8), '{"l":[4]}')]) await ground.say(7, text)
+      await ground.say(7, signed(KEY, '{"l":[9],"later":true}'))
       await soon(() => expect([...ears.devices]).toEqual([1, 9]))
       // The long one says that of device 1, in 7,808 bytes.
-      expect(carrier.counts).toMatchObject({ refused: 6, heard: 3_902 })
+      expect(carrier.counts).toMatchObject({ refused: 8, heard: 3_902 })
       expect(log.matching(/refused/)).toHaveLength(1)
       now = 1_000
-      await ground.say(7, '{}}')
-      await soon(() => expect(log.matching(/refused.*5 left out/)).toHaveLength(1))
+      await ground.say(7, signed(KEY, '{}}'))
+      await soon(() => expect(log.matching(/refused.*7 left out/)).toHaveLength(1))
     })
 
     test('where what was heard cannot be acted on, that is logged, and the next is heard', async () => {
