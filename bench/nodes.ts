@@ -22,7 +22,7 @@ const parts = { throughput, batches, signals, instant } as const
 type Part = keyof typeof parts
 
 const USAGE = `npm run bench:nodes -- [--quick] [--rounds 3] [--seconds 3] [--only ${Object.keys(parts).join(',')}] [--out FILE.md|FILE.json]
-  --quick    one round of 1 s: whether it runs, in less than a minute; its figures are worth little
+  --quick    one round of half a second: whether it runs, in less than a minute; its figures are worth little
   --rounds   how often each is measured, in turn with the others; the medians are shown
   --seconds  that one measurement takes, without its warm-up
   --only     these parts, of ${Object.keys(parts).join(', ')}
@@ -32,7 +32,7 @@ const USAGE = `npm run bench:nodes -- [--quick] [--rounds 3] [--seconds 3] [--on
 const hangsAfterMs = ({ rounds, measuredMs }: Options): number => 120_000 + rounds * (180_000 + 80 * measuredMs)
 
 /** ms for which it is watched how busy the machine is without us */
-const BUSY_SAMPLE_MS = 2_000
+const BUSY_SAMPLE_MS = 1_000
 
 interface Options {
   readonly rounds: number
@@ -69,7 +69,7 @@ function readOptions(): Options {
   if (out !== null && !/\.(md|json)$/.test(out)) refuse(`--out ${out}: a name that ends in .md or .json is wanted`)
   return {
     rounds: Math.ceil(number('rounds', values.rounds ?? (values.quick ? '1' : '3'), 20)),
-    measuredMs: 1_000 * number('seconds', values.seconds ?? (values.quick ? '1' : '3'), 60),
+    measuredMs: 1_000 * number('seconds', values.seconds ?? (values.quick ? '0.5' : '3'), 60),
     only,
     out,
   }
