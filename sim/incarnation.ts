@@ -7,7 +7,7 @@ import { alone, type Cluster } from '../src/cluster/signal.ts'
 import { State } from '../src/core/command.ts'
 import { errors, type Refusal } from '../src/core/errors.ts'
 import { Ids } from '../src/core/ids.ts'
-import { NODE_MARGIN_MS } from '../src/core/limits.ts'
+import { NODE_LEASE_MS, NODE_MARGIN_MS } from '../src/core/limits.ts'
 import { Engine } from '../src/engine.ts'
 import { Fleet } from '../src/fleet/fleet.ts'
 import type { Log } from '../src/log.ts'
@@ -373,7 +373,10 @@ export class Incarnation implements Gated, Beside {
     return beganBefore && site.wasAway(deviceId, this.#look.step)
   }
 
-  /** Its newest session is on a node that was not alive any more, as this one knows from before the batch was begun until now. */
+  /**
+   * Its newest session is on a node that was not alive any more, as this one knows from before the batch was begun until now. A look as old as a lease says
+   * nothing.
+   */
   #mustSeemAway(deviceId: number): boolean {
     const { sessionNode, lastOnlineAt } = this.ledger.log(deviceId)
     const looks = [this.#look, this.#way?.look ?? null]
@@ -383,6 +386,7 @@ export class Incarnation implements Gated, Beside {
         look !== null &&
         !look.isPatient &&
         !look.alive.has(sessionNode) &&
+        this.clock.now() - look.at < NODE_LEASE_MS - NODE_MARGIN_MS &&
         Number(lastOnlineAt) < look.at - 2 * NODE_MARGIN_MS,
     )
   }

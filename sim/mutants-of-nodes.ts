@@ -21,8 +21,8 @@ const rules = ofThree('src/core/queue.ts', [
   },
   {
     name: 'nodes-new-ones-are-unknown',
-    find: 'return others.alive.has(sessionNode) || isNew ? sessionNode : null',
-    replace: 'return others.alive.has(sessionNode) ? sessionNode : null',
+    find: 'return others.alive.has(sessionNode) || isNew || isOld ? sessionNode : null',
+    replace: 'return others.alive.has(sessionNode) || isOld ? sessionNode : null',
     breaks: 'after a node has started, devices that come to it count as away for a second',
   },
   {

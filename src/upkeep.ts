@@ -5,6 +5,7 @@ import type { Clock, Timers } from './clock.ts'
 import type { Cluster, SettledCommand } from './cluster/signal.ts'
 import { errors, type Refusal } from './core/errors.ts'
 import {
+  NODE_LEASE_MS,
   NODE_MARGIN_MS,
   NODE_SWEEP_MS,
   NODE_SWEEP_SESSIONS,
@@ -69,6 +70,7 @@ export class Upkeep {
   #ghosts: ReadonlyMap<number, number> = new Map()
   /** nodes that were alive at the last look */
   #alive: ReadonlySet<number> = new Set()
+  #asOf = 0
 
   constructor(options: UpkeepOptions, engine: Kept) {
     this.#options = options
@@ -196,9 +198,11 @@ export class Upkeep {
   async #lookForAnswers(): Promise<void> {
     const { store, clock, cluster } = this.#options
     const waitedFor = this.#engine.waitedFor()
-    const alive = cluster.others()?.alive ?? this.#alive
-    const isAnyGone = [...this.#alive].some(node => !alive.has(node))
+    const { alive, asOf } = cluster.others() ?? { alive: this.#alive, asOf: this.#asOf }
+    // After a look that was too old to say who is dead, whoever was not alive before may have died as well.
+    const isAnyGone = [...this.#alive].some(node => !alive.has(node)) || asOf - this.#asOf > NODE_LEASE_MS
     this.#alive = alive
+    this.#asOf = asOf
     // Those of a node that has died are away now, and nothing else would say so before their time is over.
     if (isAnyGone)
       await Promise.all([...new Set(waitedFor.map(({ deviceId }) => deviceId))].map(id => this.#engine.tick(id)))

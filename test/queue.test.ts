@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type Command, isOpen, Kind, makeId, State, stateName } from '../src/core/command.ts'
 import { errors } from '../src/core/errors.ts'
-import { LATE_REPLIES_KEPT, NODE_MARGIN_MS } from '../src/core/limits.ts'
+import { LATE_REPLIES_KEPT, NODE_LEASE_MS, NODE_MARGIN_MS } from '../src/core/limits.ts'
 import {
   type Answers,
   type Decision,
@@ -698,6 +698,13 @@ describe('a device whose session is on another node', () => {
       decide({ ...queueWith(cached, instantly), lastOnlineAt }, { type: 'tick' }, there({ others: alive(5) })).effects
     expect(joined(T0 + 1)).toEqual([wake])
     expect(joined(T0)).toMatchObject([{ type: 'settled' }])
+  })
+  it('is not taken for away by a look that is older than a lease', () => {
+    const seen = { alive: new Set([5]), asOf: T0 + NODE_MARGIN_MS }
+    const tick = (now: number) =>
+      decide({ ...queueWith(cached, instantly), lastOnlineAt: T0 - 1 }, { type: 'tick' }, there({ now, others: seen }))
+    expect(tick(seen.asOf + NODE_LEASE_MS).changed).toHaveLength(1)
+    expect(tick(seen.asOf + NODE_LEASE_MS + 1).changed).toEqual([])
   })
   it('is not told of what waits behind a command that is sent', () => {
     const sent = commandIn(State.sent, TTL_S)

@@ -4,7 +4,13 @@
 
 import { type Command, idMs, isOpen, Kind, State } from './command.ts'
 import { assert, errors, type Refusal, refuse } from './errors.ts'
-import { LATE_DETAIL_MAX_CHARS, LATE_REPLIES_KEPT, NODE_MARGIN_MS, SESSION_EVENT_EVERY_MS } from './limits.ts'
+import {
+  LATE_DETAIL_MAX_CHARS,
+  LATE_REPLIES_KEPT,
+  NODE_LEASE_MS,
+  NODE_MARGIN_MS,
+  SESSION_EVENT_EVERY_MS,
+} from './limits.ts'
 
 /** One device as the rules see it: its open commands, oldest first, plus those commands that the input names. */
 export interface Queue {
@@ -241,10 +247,12 @@ class Step {
   /** The other node, alive, on which its newest session is; null where it is here, or away. */
   get elsewhere(): number | null {
     const { sessionNode, lastOnlineAt, disabled, deleted } = this.device
-    const { node, others } = this.situation
+    const { now, node, others } = this.situation
     if (sessionNode === null || sessionNode === node || others === null || disabled || deleted) return null
     const isNew = lastOnlineAt !== null && lastOnlineAt > others.asOf - NODE_MARGIN_MS
-    return others.alive.has(sessionNode) || isNew ? sessionNode : null
+    // A look that old, as after a pause, says of nobody that he is dead.
+    const isOld = now - others.asOf > NODE_LEASE_MS
+    return others.alive.has(sessionNode) || isNew || isOld ? sessionNode : null
   }
 
   /** Connected nowhere, as far as is known here. */
