@@ -14,16 +14,19 @@ import type { QueueEvent } from '../src/core/queue.ts'
 import { Engine } from '../src/engine.ts'
 import { parseFleetFile } from '../src/fleet/file.ts'
 import { Fleet } from '../src/fleet/fleet.ts'
+import { permissions } from '../src/fleet/grants.ts'
 import { randomKey, Secrets } from '../src/fleet/secrets.ts'
 import type { Notify } from '../src/http/action.ts'
 import { buildApp } from '../src/http/app.ts'
 import { encryption, signature } from '../src/http/signature.ts'
 import { TokenService } from '../src/http/tokens.ts'
+import { Jobs } from '../src/jobs/runner.ts'
 import type { Log } from '../src/log.ts'
 import { Metrics } from '../src/metrics.ts'
 import { MqttListener } from '../src/mqtt/listener.ts'
 import { openMemory } from '../src/store/memory.ts'
 import type { Batch, Store } from '../src/store/store.ts'
+import { Stream } from '../src/stream/stream.ts'
 import type { Asker } from '../src/uplink/asker.ts'
 import { LoginLimit } from '../src/uplink/login-limit.ts'
 import { Requests } from '../src/uplink/requests.ts'
@@ -63,7 +66,12 @@ const FLEET = JSON.stringify({
   organizations: [
     {
       orgId: ORG,
-      applications: [{ ...APP, grants: [{ resource: 'Asset', actions: ['Control', 'Read'], scope: 'all' }] }],
+      applications: [
+        {
+          ...APP,
+          grants: Object.entries(permissions).map(([resource, actions]) => ({ resource, actions, scope: 'all' })),
+        },
+      ],
       models: [
         {
           modelId: 'm',
@@ -207,13 +215,25 @@ export class World {
     const tokens = new TokenService({ tokens: store, fleet, newToken, clockWindowMs: 600_000 })
     const parts = { engine, store, fleet, tokens, clock, metrics, log, auth: 'signature' as const }
     const notify: Notify = async (gatewayId, notice, of) => void listener.notify(gatewayId, notice, of)
+    const changes = new Stream({
+      ...{ store, fleet, clock, realClock: clock, log, isShared: false, reachable: 'public' },
+      ...{ defer, chance: Math.random, observer: metrics },
+    })
+    const jobs = new Jobs({
+      ...{ store, engine, fleet, clock, log, defer, retentionMs: limits.retentionMs },
+      ...{ holder: 'this process', isShared: false },
+    })
+    jobs.start()
     const app = buildApp({
       leaving: { isLeaving: false },
       ...parts,
+      changes,
+      jobs,
       notify,
       maxInputBytes: 65_536,
       openBeyondLoopback: false,
     })
+    app.addHook('onClose', () => jobs.stop())
     await app.listen({ host: '127.0.0.1', port: 0 })
     const count = (event: Parameters<Metrics['mqtt']>[0]) => metrics.mqtt(event)
     const saver = new Saver({ store, log, defer })
@@ -304,6 +324,7 @@ export class World {
       false,
     )
     if (!answer.ok) throw new Violation(`the engine refused a good command: ${answer.message}`)
+    if ('repeated' in answer) throw new Violation('the engine takes a command without a key for a repeat')
     this.accepted(answer.command.id, deviceId)
     return answer.command.id
   }

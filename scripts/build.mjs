@@ -1,4 +1,5 @@
-// Bundles the server into dist/main.js and puts beside it what is no part of the bundle: the migrations, and the program of the codecs' processes.
+// Bundles the server into dist/main.js and puts beside it what is no part of the bundle: the migrations, the program of the codecs' processes, and the
+// files of the reference page.
 // Not a type check: that is `npm run check`.
 // Another folder may be named as the argument; the tests do, so that they never share one.
 import { cpSync, rmSync } from 'node:fs'
@@ -22,3 +23,14 @@ await build({
 })
 cpSync('src/codec/codec-process.mjs', join(outdir, 'codec-process.mjs'))
 cpSync('src/store/migrations', join(outdir, 'migrations'), { recursive: true })
+cpSync('src/http/reference', join(outdir, 'reference'), { recursive: true })
+// With their licences: they are distributed with the build.
+const drawing = [
+  'swagger-ui-bundle.js',
+  'swagger-ui-bundle.js.LICENSE.txt',
+  'swagger-ui.css',
+  'favicon-32x32.png',
+  'LICENSE',
+  'NOTICE',
+]
+for (const name of drawing) cpSync(join('node_modules/swagger-ui-dist', name), join(outdir, 'reference', name))

@@ -24,7 +24,11 @@ const { parse } = await import('yaml')
 const newest = folder =>
   Math.max(...readdirSync(folder, { recursive: true }).map(name => statSync(join(folder, name)).mtimeMs))
 const builtAt = existsSync(MAIN) ? statSync(MAIN).mtimeMs : 0
-if (builtAt < newest('src') || builtAt < statSync('scripts/build.mjs').mtimeMs) {
+if (
+  builtAt < newest('src') ||
+  builtAt < newest('packages/client/src') ||
+  builtAt < statSync('scripts/build.mjs').mtimeMs
+) {
   console.log('Building …')
   execFileSync(process.execPath, ['scripts/build.mjs'], { stdio: 'inherit' })
 }

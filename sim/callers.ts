@@ -1,19 +1,25 @@
 // Callers: they send commands and wait or not, cancel one or all, get, search, repeat themselves and hang up. What they are told goes to the history.
 
-import { Kind, State } from '../src/core/command.ts'
-import { errors, type Refusal } from '../src/core/errors.ts'
+import { isOpen, Kind, State } from '../src/core/command.ts'
+import { errors, isUnavailable, type Refusal } from '../src/core/errors.ts'
 import { NODE_MARGIN_MS } from '../src/core/limits.ts'
-import type { NewCommand } from '../src/engine.ts'
+import type { Accepted, NewCommand, Repeated } from '../src/engine.ts'
+import type { StoredCommand } from '../src/store/store.ts'
+import type { Settlement } from '../src/waiters.ts'
+import type { Waiter } from './checks.ts'
 import type { Call, History } from './history.ts'
 import type { Incarnation, Moment } from './incarnation.ts'
+import type { Once } from './keys.ts'
+import { Repeats, type Request } from './repeats.ts'
 import type { Surroundings } from './units.ts'
 
 const THINK_MAX_MS = 1_500
 const BURST_MAX = 6
 const MANY = 7
+const MANY_TWICE = 0.25
 /** characters; three of these are more than a connection may have on its way */
 const LARGE = 60_000
-const ALL_LARGE = 0.06
+const ALL_LARGE = 0.07
 const REMEMBERED = 12
 /** chance of each caller */
 const AT_MOMENTS: Readonly<Record<Moment, number>> = {
@@ -30,11 +36,34 @@ const SEARCH_ALL = Number.MAX_SAFE_INTEGER
 const ATTEMPTS = 2
 
 /** The store was lost while it wrote: it may have been done. */
-const isUnknown = (message: string): boolean => message.includes('not known whether')
+const isUnknown = ({ code }: Refusal): boolean => code === errors.outcomeUnknown.code
 
-/** Numbers for the inputs of all callers, so that each can be told from all others. */
-export interface Tags {
-  next: number
+/** What all callers have in common: numbers for their inputs, so that each can be told from all others, and calls that any of them may repeat. */
+export interface Shared {
+  tag: number
+  readonly requests: Request[]
+}
+
+interface Begun {
+  readonly call: Call
+  readonly process: Incarnation
+}
+
+/** What an enqueue comes to; `stored`: what is on record of an instant command that was over, of which whoever repeats the call is told how it ended. */
+interface Result {
+  readonly answer: Accepted | Refusal
+  readonly stored: StoredCommand | null
+}
+
+async function ask(
+  { engine, store }: Incarnation,
+  deviceId: number,
+  command: NewCommand,
+  wait: boolean,
+): Promise<Result> {
+  const answer = await engine.enqueue(deviceId, command, wait)
+  const isOver = answer.ok && 'repeated' in answer && answer.settlement === null && answer.repeated.refusedCode === null
+  return { answer, stored: isOver && wait ? await store.command(deviceId, answer.repeated.commandId) : null }
 }
 
 type Act = (deviceId: number) => void
@@ -43,18 +72,22 @@ export class Caller {
   readonly #around: Surroundings
   readonly #history: History
   readonly #deviceIds: readonly number[]
-  readonly #tags: Tags
+  readonly #shared: Shared
+  readonly #repeats: Repeats
   /** ids that it was told, newest last, with their devices */
   readonly #known: { readonly deviceId: number; readonly id: string }[] = []
   #last: () => void = () => undefined
   /** cancels that it has not been answered, and by whom */
   readonly #cancelling = new Map<Call, Incarnation>()
+  /** the same of calls that may be repeated */
+  readonly #sending = new Map<Call, { readonly request: Request; readonly process: Incarnation }>()
 
-  constructor(around: Surroundings, history: History, deviceIds: readonly number[], tags: Tags) {
+  constructor(around: Surroundings, history: History, deviceIds: readonly number[], shared: Shared) {
     this.#around = around
     this.#history = history
     this.#deviceIds = deviceIds
-    this.#tags = tags
+    this.#shared = shared
+    this.#repeats = new Repeats(around, shared.requests, request => this.#send(request))
     around.site.onDeath.push(process => this.#abandoned(process))
     around.site.onMoment.push((moment, deviceId) => this.#atTheMoment(moment, deviceId))
     this.#actLater()
@@ -65,6 +98,11 @@ export class Caller {
       if (process !== by) continue
       this.#around.checks.lostCancel(call.deviceId)
       this.#cancelling.delete(call)
+    }
+    for (const [call, { request, process }] of this.#sending) {
+      if (process !== by) continue
+      this.#sending.delete(call)
+      this.#repeats.lost(request)
     }
   }
 
@@ -89,13 +127,17 @@ export class Caller {
   #act(): void {
     const { random, faults } = this.#around.world
     const toMany = faults.gateways === 0 ? 4 : 16
-    const does = random.weighted({ one: 66, burst: 10, again: 8, 'in time': 8, 'to many': toMany })
+    const does = random.weighted({ one: 66, burst: 10, again: 8, 'in time': 9, repeat: 8, 'to many': toMany })
     if (does === 'again') {
       this.#last()
       return
     }
     if (does === 'in time') {
       this.#inTime()
+      return
+    }
+    if (does === 'repeat') {
+      this.#repeats.again()
       return
     }
     if (does === 'to many') {
@@ -114,7 +156,10 @@ export class Caller {
     const ttlS = world.random.chance(0.3) ? 0 : this.#drawTtl()
     world.count('caller calls for many')
     const isLarge = world.random.chance(ALL_LARGE)
-    for (const deviceId of this.#deviceIds.slice(from, from + MANY)) this.#enqueue(deviceId, ttlS, isLarge)
+    const many = this.#deviceIds.slice(from, from + MANY)
+    for (const deviceId of many) this.#enqueue(deviceId, ttlS, isLarge)
+    // What comes second is decided on as the first ones end, together where they were sent together.
+    if (world.random.chance(MANY_TWICE)) for (const deviceId of many) this.#enqueue(deviceId, this.#drawTtl())
   }
 
   /** Something is called in the very millisecond in which an open command lapses, or the one before. */
@@ -158,7 +203,7 @@ export class Caller {
   }
 
   /** Begins a call to some process, if one listens. */
-  #begin(deviceId: number, what: string): { readonly call: Call; readonly process: Incarnation } | null {
+  #begin(deviceId: number, what: string): Begun | null {
     const { site, world } = this.#around
     const process = site.pick()
     const call = this.#history.invoke(deviceId, what, process?.clock.now() ?? world.now)
@@ -168,11 +213,7 @@ export class Caller {
   }
 
   /** What a dead process would have answered is never heard. */
-  #call<A>(
-    { call, process }: { readonly call: Call; readonly process: Incarnation },
-    run: () => Promise<A>,
-    answered: (answer: A) => void,
-  ): void {
+  #call<A>({ call, process }: Begun, run: () => Promise<A>, answered: (answer: A) => void): void {
     const { world } = this.#around
     world.note(call.deviceId, `call ${call.invokedAt}: ${call.what}`)
     process.callBegins()
@@ -191,69 +232,125 @@ export class Caller {
     process.reach(() => run().then(ended, failed))
   }
 
-  #enqueue(deviceId: number, pendingTtlS: number, isLarge = false, attempts = ATTEMPTS): void {
-    const { world, checks, site } = this.#around
-    const { random } = world
-    this.#tags.next += 1
-    const tag = this.#tags.next
+  #enqueue(deviceId: number, pendingTtlS: number, isLarge = false): void {
+    const { random } = this.#around.world
     const kind = random.pick([Kind.set, Kind.invoke])
-    const chars = isLarge ? LARGE : random.chance(0.1) ? 200 : 0
-    const padding = chars > 0 ? { padding: 'x'.repeat(chars) } : {}
-    const command: NewCommand = {
+    const command = {
       kind,
       identifier: kind === Kind.set ? 'point' : random.pick(['reboot', 'configure']),
       timeoutS: random.pick([1, 1, 2, 5, 30]),
       pendingTtlS,
       by: 'application',
       nameJson: '{"defaultValue":"name","i18nValue":{}}',
-      inputJson: JSON.stringify({ tag, ...padding }),
     }
+    const chars = isLarge ? LARGE : random.chance(0.1) ? 200 : 0
     const waits = pendingTtlS === 0 && random.chance(0.95)
-    const begun = this.#begin(deviceId, `enqueue ${pendingTtlS === 0 ? 'instant' : 'cached'}, tag ${tag}`)
+    const once = this.#repeats.draw(pendingTtlS, `tag ${this.#shared.tag + 1}`)
+    const request = { deviceId, command, chars, waits, once }
+    this.#send(request)
+    this.#repeats.made(request)
+  }
+
+  /** A call with a number of its own, also where it is a repeat: it tells which of them put a command on record. */
+  #send(request: Request, attempts = ATTEMPTS): void {
+    const { deviceId, command, chars, waits, once } = request
+    const { world, ledger, site } = this.#around
+    this.#shared.tag += 1
+    const { tag } = this.#shared
+    const kind = command.pendingTtlS === 0 ? 'instant' : 'cached'
+    const key = once === null ? '' : `, key ${once.application} ${once.key}, request ${once.requestHash}`
+    const begun = this.#begin(deviceId, `enqueue ${kind}, tag ${tag}${key}`)
     if (begun === null) return
     const { call, process } = begun
-    world.count(`input enqueue ${pendingTtlS === 0 ? 'instant' : 'cached'}`)
-    const hangsUp = random.chance(0.1)
-    if (hangsUp) world.count('caller hangs up')
+    world.count(`input enqueue ${kind}`)
+    const repeatable = once === null ? {} : { repeatable: once }
+    if (once !== null) {
+      ledger.keys.asks(tag, once)
+      this.#sending.set(call, { request, process })
+    }
+    const padding = chars > 0 ? { padding: 'x'.repeat(chars) } : {}
+    const inputJson = JSON.stringify({ tag, ...padding })
     this.#call(
       begun,
-      () => process.engine.enqueue(deviceId, command, waits),
-      answer => {
-        if (!answer.ok) {
-          this.#refused(call, tag, answer)
-          const again = site.isMany && attempts > 1 && answer.code === errors.unavailable.code
-          if (again) this.#enqueue(deviceId, pendingTtlS, isLarge, attempts - 1)
-          return
-        }
-        const { id, state } = answer.command
-        world.note(deviceId, `tag ${tag} is accepted as ${id}, state ${state}`)
-        checks.accepted(call, answer.command, tag, answer.settlement === null ? null : process.number)
-        this.#remember(deviceId, id)
-        if (answer.settlement === null) return
-        // A caller that hangs up drops the promise; that it is kept all the same is looked at for everybody.
-        process.callBegins()
-        void answer.settlement.then(settlement => {
-          if (!process.alive) return
-          const isElsewhere = this.#around.ledger.log(deviceId).commands.get(id)?.settledBy !== process.number
-          world.count(`settlement ${settlement.type} ${settlement.command.state}${hangsUp ? ' (hung up)' : ''}`)
-          if (settlement.type === 'settled' && isElsewhere) world.count('settlement by another node')
-          checks.settled(id, settlement)
-          process.callEnds()
-        })
+      () => ask(process, deviceId, { ...command, inputJson, ...repeatable }, waits),
+      ({ answer, stored }) => {
+        this.#sending.delete(call)
+        if (answer.ok) return this.#taken(begun, request, tag, answer, stored)
+        this.#refused(call, tag, answer, once)
+        if (isUnavailable(answer)) this.#repeats.lost(request)
+        const again = once === null && site.isMany && attempts > 1 && answer.code === errors.unavailable.code
+        if (again) this.#send(request, attempts - 1)
       },
     )
   }
 
-  #refused(call: Call, tag: number, { code, message }: Refusal): void {
+  /** The call is done, now or before. */
+  #taken(begun: Begun, request: Request, tag: number, answer: Accepted, stored: StoredCommand | null): void {
     const { world, checks } = this.#around
+    const { call, process } = begun
+    const { command, settlement } = answer
+    const repeats = 'repeated' in answer
+    const id = repeats ? answer.repeated.commandId : answer.command.id
+    const state = command === null ? 'over' : `state ${command.state}`
+    world.note(call.deviceId, `tag ${tag} is ${repeats ? 'a repeat of' : 'accepted as'} ${id}, ${state}`)
+    if (repeats) this.#repeated(call, request, tag, answer, stored)
+    else {
+      checks.accepted(call, answer.command, tag)
+      this.#remember(call.deviceId, id)
+    }
+    if (command === null || settlement === null) this.#repeats.over(request)
+    else this.#await({ call, id, expireAt: command.expireAt, process: process.number, repeats }, settlement, request)
+  }
+
+  #repeated(call: Call, { once, waits }: Request, tag: number, answer: Repeated, stored: StoredCommand | null): void {
+    const { world, checks, ledger } = this.#around
+    const { repeated, command, settlement } = answer
+    const { deviceId } = call
+    const isOpenNow = command !== null && isOpen(command.state)
+    world.count(`call answered as a repeat, ${isOpenNow ? 'open' : 'over'}`)
+    if (once === null) ledger.broken(44, deviceId, `${call.what} has no key, and is taken for a repeat`)
+    else ledger.keys.repeated(call, once, repeated, command)
+    checks.repeated(call, command, repeated.commandId, tag)
+    if (waits && isOpenNow && settlement === null)
+      ledger.broken(46, deviceId, `${call.what} asks to wait for ${repeated.commandId}, which is open, and may not`)
+    if (stored !== null) ledger.keys.wasOver(deviceId, stored)
+    else if (waits && !isOpenNow && repeated.refusedCode === null) this.#mustBeGone(deviceId, repeated.commandId)
+  }
+
+  /** A caller that hangs up drops the promise; that it is kept all the same is looked at for everybody. */
+  #await(waiter: Waiter, settlement: Promise<Settlement>, request: Request): void {
+    const { world, checks, ledger, site } = this.#around
+    const { id, call, repeats } = waiter
+    const process = site.process(waiter.process)
+    if (process === null) return
+    const hangsUp = world.random.chance(0.1)
+    if (hangsUp) world.count('caller hangs up')
+    if (repeats) world.count('caller joins those who wait')
+    checks.waits(waiter)
+    process.callBegins()
+    void settlement.then(told => {
+      if (!process.alive) return
+      const isElsewhere = ledger.log(call.deviceId).commands.get(id)?.settledBy !== process.number
+      world.count(`settlement ${told.type} ${told.command.state}${hangsUp ? ' (hung up)' : ''}`)
+      if (told.type === 'settled' && isElsewhere) world.count('settlement by another node')
+      checks.settled(waiter, told)
+      this.#repeats.over(request)
+      process.callEnds()
+    })
+  }
+
+  #refused(call: Call, tag: number, answer: Refusal, once: Once | null): void {
+    const { world, checks, ledger } = this.#around
+    const { code } = answer
     world.count(`call refused ${code}`)
-    if (isUnknown(message)) {
+    if (isUnknown(answer)) {
       world.count('call answered: not known whether it was done')
       return
     }
-    const { deleted } = this.#around.ledger.log(call.deviceId)
+    if (code === errors.keyReused.code) ledger.keys.reused(call, once)
+    const { deleted } = ledger.log(call.deviceId)
     if (code === errors.notFound.code && !deleted)
-      this.#around.ledger.broken(1, call.deviceId, 'is not found, and was never deleted')
+      ledger.broken(1, call.deviceId, 'is not found, and was never deleted')
     checks.refused(call, tag)
   }
 
@@ -288,7 +385,7 @@ export class Caller {
       answer => {
         this.#cancelling.delete(call)
         if (!answer.ok) {
-          if (isUnknown(answer.message)) checks.lostCancel(deviceId)
+          if (isUnknown(answer)) checks.lostCancel(deviceId)
           world.count(`cancel refused ${answer.code}`)
           if (answer.code === errors.commandNotFound.code && id !== null) this.#mustBeGone(deviceId, id)
           return

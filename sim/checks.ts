@@ -27,12 +27,15 @@ interface Heard {
   written: { readonly deviceId: number; readonly entry: Entry }[]
 }
 
-interface Waiter {
+/** A caller that waits. Several may wait for one command. */
+export interface Waiter {
   readonly call: Call
   readonly id: string
   readonly expireAt: number
   /** the process at which it waits */
   readonly process: number
+  /** it came after the first call */
+  readonly repeats: boolean
 }
 
 /** The process, as far as its answers are concerned. */
@@ -74,7 +77,7 @@ export class Checks {
   readonly #ledger: Ledger
   readonly #history: History
   readonly #heard = new WeakMap<Carrier, Heard>()
-  readonly #waiters = new Map<string, Waiter>()
+  readonly #waiters = new Set<Waiter>()
   readonly #cancelledBy = new Map<string, Call>()
   /** cancels whose answer nobody got: the process died, or a fault struck */
   readonly #lostCancels = new Set<number>()
@@ -226,12 +229,25 @@ export class Checks {
       this.#ledger.broken(18, deviceId, `the answer to ${id} is acknowledged while it is still sent`)
   }
 
-  accepted(call: Call, { id, state, expireAt }: Command, tag: number, waitsAt: number | null): void {
+  accepted(call: Call, { id, state }: Command, tag: number): void {
     if (this.#ledger.byTag.get(tag)?.id !== id)
       this.#ledger.broken(1, call.deviceId, `the call with tag ${tag} is answered ${id}, which is not on record`)
     this.#accepted.set(id, call.deviceId)
     this.#history.accepted(call, id, state)
-    if (waitsAt !== null) this.#waiters.set(id, { call, id, expireAt, process: waitsAt })
+  }
+
+  /** The call was taken for a repeat, which changes nothing; `command`: what it is a repeat of, where that is not over. */
+  repeated(call: Call, command: Command | null, id: string, tag: number): void {
+    this.#refusedTags.set(tag, call.deviceId)
+    this.#accepted.set(id, call.deviceId)
+    if (command === null) return
+    this.#history.saw(call, id, command.state)
+    this.#history.matches(call, [[id, command.state]])
+  }
+
+  /** A caller waits from now on. */
+  waits(waiter: Waiter): void {
+    this.#waiters.add(waiter)
   }
 
   /** The call was refused: nothing is stored, as the answer says. */
@@ -239,16 +255,16 @@ export class Checks {
     this.#refusedTags.set(tag, call.deviceId)
   }
 
-  settled(id: string, { type, command }: Settlement): void {
-    const waiter = this.#waiters.get(id)
-    this.#waiters.delete(id)
-    if (waiter === undefined) throw new Error('an answer that nobody waited for')
-    const { call } = waiter
+  settled(waiter: Waiter, settlement: Settlement): void {
+    if (!this.#waiters.delete(waiter)) throw new Error('an answer that nobody waited for')
+    const { call, id, repeats } = waiter
+    const { type, command } = settlement
     const isFinal = command.state !== State.created && command.state !== State.sent
     if (command.id !== id || (type === 'settled') !== isFinal)
       this.#ledger.broken(9, call.deviceId, `who waits for ${id} is told ${type}, ${stateName[command.state]}`)
     if (type === 'settled') this.#history.saw(call, id, command.state)
     this.#history.matches(call, [[id, command.state]])
+    this.#ledger.keys.ended(call.deviceId, settlement, repeats)
   }
 
   cancelled(call: Call, commands: readonly Command[], all: boolean): void {
@@ -305,12 +321,12 @@ export class Checks {
 
   /** The process is gone: nobody waits for it any more. */
   died(process: number): void {
-    for (const waiter of this.#waiters.values()) if (waiter.process === process) this.#waiters.delete(waiter.id)
+    for (const waiter of this.#waiters) if (waiter.process === process) this.#waiters.delete(waiter)
   }
 
   /** The process has ended in order: everybody has been told. */
   stopped(process: number): void {
-    for (const waiter of this.#waiters.values())
+    for (const waiter of this.#waiters)
       if (waiter.process === process)
         this.#ledger.broken(9, waiter.call.deviceId, `it has stopped, and who waits for ${waiter.id} was not told`)
     this.died(process)
@@ -318,7 +334,7 @@ export class Checks {
 
   /** Who waits at this process, and whether what they wait for is final on record. */
   waitersAt(process: number): { id: string; deviceId: number; expireAt: number; isFinal: boolean }[] {
-    return [...this.#waiters.values()]
+    return [...this.#waiters]
       .filter(waiter => waiter.process === process)
       .map(({ id, expireAt, call: { deviceId } }) => {
         const state = this.#ledger.log(deviceId).commands.get(id)?.state
@@ -357,7 +373,7 @@ export class Checks {
   }
 
   #checkDue({ now }: AtRest): void {
-    for (const { id, call, expireAt } of this.#waiters.values())
+    for (const { id, call, expireAt } of this.#waiters)
       if (now >= expireAt)
         this.#ledger.broken(9, call.deviceId, `who waits for ${id} was not told by ${expireAt}, it is ${now}`)
     for (const { deviceId, commands } of this.#ledger.logs)
@@ -370,6 +386,7 @@ export class Checks {
 
   /** The store, read back whole, says what the ledger says: after a start, and at the end. */
   async compareStore(store: Store): Promise<void> {
+    await this.#ledger.keys.compareStore(store)
     for (const { deviceId, commands, length, deleted } of this.#ledger.logs) {
       const { rows } = await store.search(deviceId, null, 0, Number.MAX_SAFE_INTEGER)
       const stored = new Map(rows.map(row => [row.command.id, row]))
@@ -439,7 +456,7 @@ export class Checks {
         if (state === State.cancelled && !isTold)
           this.#ledger.broken(2, deviceId, `${id} is cancelled, and no cancel reported it`)
       }
-    for (const { id, call } of this.#waiters.values())
+    for (const { id, call } of this.#waiters)
       this.#ledger.broken(9, call.deviceId, `who waits for ${id} was never told`)
     this.#history.checkAll()
   }

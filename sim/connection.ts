@@ -3,7 +3,7 @@
 
 import type { Packet } from 'mqtt-packet'
 import type { Downlink } from '../src/core/command.ts'
-import { errors } from '../src/core/errors.ts'
+import { isUnavailable } from '../src/core/errors.ts'
 import { LAST_REQUESTS_MAX_MS } from '../src/core/limits.ts'
 import type { Unsent } from '../src/core/queue.ts'
 import { unpack } from '../src/mqtt/compression.ts'
@@ -354,7 +354,7 @@ export class ServerConnection implements Carrier, End {
       if (answer.ok && input.type === 'activated') process.checks.isActive(deviceId)
       if (!answer.ok) this.#refusedInput(input, uplink)
       else if ('outcome' in answer) process.world.count(`reply ${answer.outcome}`)
-      if (!answer.ok && answer.code === errors.unavailable.code && uplink !== null) return this.end('server error')
+      if (!answer.ok && isUnavailable(answer) && uplink !== null) return this.end('server error')
       if (uplink !== null) this.#done(uplink, null)
     })
   }

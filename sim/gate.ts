@@ -37,6 +37,8 @@ export interface Gated {
   onStuck(): void
   onLoad(deviceIds: readonly number[]): void
   onPurge(before: number): void
+  /** of what lapsed before: tokens, proofs, keys */
+  onForgetting(before: number): void
   onCommitting(batch: Batch): void
   /** `old`: devices that somebody else had changed since they were loaded */
   onCommitted(batch: Batch, stale: readonly number[], old: readonly number[]): void
@@ -77,7 +79,7 @@ const STUCK_MAX_MS = 1_500
 /** share of slow calls that are stuck */
 const STUCK = 0.02
 /** what comes while the sweep looks for its next instant is easily missed */
-const NEXT_DUE_STUCK = 0.2
+const NEXT_DUE_STUCK = 0.5
 
 /** Faults to come: so many of the next calls of a kind fail. */
 export type FaultsDue = Map<StoreOp, number>
@@ -140,6 +142,11 @@ export function gate(
         process.onPurge(before)
         return store.purge(before, limit)
       }),
+    purgeTokens: (before, limit) =>
+      pass('purge', () => {
+        process.onForgetting(before)
+        return store.purgeTokens(before, limit)
+      }),
     moveDevices: moves =>
       pass('move', async () => {
         await store.moveDevices(moves)
@@ -197,7 +204,6 @@ const ops: Partial<Record<keyof Store, StoreOp>> = {
   dueFor: 'due',
   nextDue: 'nextDue',
   bodies: 'bodies',
-  purgeTokens: 'purge',
   saveData: 'save',
 }
 

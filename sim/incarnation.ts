@@ -100,6 +100,7 @@ export class Incarnation implements Gated, Beside {
   /** The one process that the store has. */
   async startAlone(nodeNo: number, node: Awaited<ReturnType<Store['node']>>): Promise<void> {
     const clock = new ProcessClock(this.world, this, this.#host, node.clockFloor)
+    await this.store.endSessions(nodeNo)
     const { engine } = this.#build(nodeNo, node.lastCommandId, clock, alone)
     await engine.start()
   }
@@ -114,7 +115,8 @@ export class Incarnation implements Gated, Beside {
     const options = { nodes: this.store, signals, machine, log: this.#log, ended, cutOff }
     const membership = await Membership.join(options, wanted)
     this.#membership = membership
-    const { node, lastCommandId, clock } = membership
+    const { node, epoch, lastCommandId, clock } = membership
+    await this.store.endSessions(node, epoch)
     const { engine } = this.#build(node, lastCommandId, clock, membership)
     await membership.start(tidings => engine.hear(tidings))
     await engine.start()
@@ -319,6 +321,10 @@ export class Incarnation implements Gated, Beside {
 
   onPurge(before: number): void {
     this.ledger.purging(before, this.clock.now())
+  }
+
+  onForgetting(before: number): void {
+    this.ledger.keys.purging(before, this.clock.now())
   }
 
   onCommitting(batch: Batch): void {

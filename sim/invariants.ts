@@ -1,4 +1,4 @@
-// The list of what must hold, by number. 1 to 15, 33, 36 and 37 are those of docs/states.md; the rest is what only a whole run can show. checks.ts and the ledger look.
+// The list of what must hold, by number. 1 to 15, 33, 36, 37 and 43 to 48 are those of docs/states.md; the rest is what only a whole run can show. checks.ts and the ledger look.
 
 export const invariants = {
   1: 'an accepted command is never lost',
@@ -43,6 +43,12 @@ export const invariants = {
   40: 'no two nodes have one number at once, and what a life decided whose number is another’s is not written',
   41: 'what one node has left to another is found within one sweep, whatever becomes of the signals',
   42: 'the clocks of nodes are no further from the store’s than half the longest look at it',
+  43: 'a key makes one command while it is kept, and is kept from that command on',
+  44: 'a call that is repeated is answered like the first, and changes nothing',
+  45: 'another request under a key that is kept is refused, and nothing else is',
+  46: 'who joins a call that waits is told the same',
+  47: 'every event has a place in the stream of changes, for ever, and of a device in the order of its events',
+  48: 'who follows the stream gets every event once, or is told that some have been purged',
 } as const
 
 export type Invariant = keyof typeof invariants

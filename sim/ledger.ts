@@ -7,6 +7,7 @@ import type { QueueEvent } from '../src/core/queue.ts'
 import type { Batch, DeviceChange } from '../src/store/store.ts'
 import type { Invariant } from './invariants.ts'
 import { invariants } from './invariants.ts'
+import { Keys } from './keys.ts'
 import type { World } from './world.ts'
 
 /** One command as the ledger knows it. */
@@ -28,6 +29,8 @@ export interface Entry {
   /** its states in order; each holds from this position of the device's log on */
   readonly history: { readonly from: number; readonly state: State }[]
   sentSession: number | null
+  /** the session that the event says it was sent on */
+  saidSession: number | null
   /** times that its bytes left */
   published: number
   unsent: boolean
@@ -47,6 +50,7 @@ export interface Log {
   readonly deviceId: number
   /** the number of the last event */
   length: number
+  readonly events: QueueEvent[]
   /** the number of the newest session that is known to have begun: events of sessions that follow each other closely are left out */
   sessions: number
   readonly commands: Map<string, Entry>
@@ -128,6 +132,8 @@ export class Ledger {
   readonly #world: World
   readonly #logs = new Map<number, Log>()
   readonly byTag = new Map<number, Entry>()
+  /** what keys were used for */
+  readonly keys: Keys
   /** what settled before this instant may have been purged; a clock that is set back later brings it not back */
   purgedBefore = 0
   /** of the last batch of each process */
@@ -141,10 +147,12 @@ export class Ledger {
 
   constructor(world: World, deviceIds: readonly number[]) {
     this.#world = world
+    this.keys = new Keys(world, this)
     for (const deviceId of deviceIds)
       this.#logs.set(deviceId, {
         deviceId,
         length: 0,
+        events: [],
         sessions: 0,
         commands: new Map(),
         disabled: false,
@@ -244,6 +252,7 @@ export class Ledger {
     for (const event of change.events) {
       if (event.seq !== log.length + 1) this.broken(13, log.deviceId, `event ${event.seq} follows event ${log.length}`)
       log.length = event.seq
+      log.events[event.seq - 1] = event
       if (event.at !== now) this.broken(13, log.deviceId, `event ${event.seq} is of ${event.at}, its batch of ${now}`)
       this.#world.count(`event ${describe(event)}`)
       this.#world.note(
@@ -357,6 +366,7 @@ export class Ledger {
       state: State.created,
       history: [],
       sentSession: null,
+      saidSession: null,
       published: 0,
       unsent: false,
       guessed: false,
@@ -369,6 +379,7 @@ export class Ledger {
     if (this.byTag.has(entry.tag)) this.broken(17, log.deviceId, `the call with tag ${entry.tag} is on record twice`)
     this.byTag.set(entry.tag, entry)
     log.commands.set(id, entry)
+    this.keys.isOnRecord(log.deviceId, entry, event.to === State.failed ? command.code : null, event.at)
     return entry
   }
 
@@ -440,7 +451,7 @@ export class Ledger {
       this.broken(18, log.deviceId, `${entry.id} is settled by an answer that the device never gave`)
   }
 
-  #move(log: Log, entry: Entry, event: QueueEvent, { process }: Circumstances): void {
+  #move(log: Log, entry: Entry, event: QueueEvent, { process, node }: Circumstances): void {
     if (event.to === null) return
     entry.state = event.to
     entry.history.push({ from: event.seq, state: event.to })
@@ -451,6 +462,7 @@ export class Ledger {
       entry.deadlineAt = entry.instant ? entry.expireAt : event.at + entry.timeoutS * 1_000
       entry.sentUntil = entry.deadlineAt
       entry.sentSession = log.sessions
+      entry.saidSession = this.#saidSession(log, event, node)
       entry.sentIn = { process, worldNow: this.#world.now, commit: this.#commits }
     }
     if (event.reason.startsWith('unsent')) {
@@ -458,6 +470,13 @@ export class Ledger {
       entry.deadlineAt = null
     }
     if (event.from === null) this.#world.note(log.deviceId, `${entry.id} has tag ${entry.tag}`)
+  }
+
+  /** Who sent it is in the event: the node that did, and over which session. */
+  #saidSession({ deviceId }: Log, { commandId, detail }: QueueEvent, node: number): number {
+    const said = JSON.parse(detail ?? '{}')
+    if (said.node !== node) this.broken(13, deviceId, `${commandId} is sent by node ${node}, its event has ${detail}`)
+    return Number(said.session)
   }
 
   /** The rows that were written must say the same as the events. */
@@ -478,6 +497,8 @@ export class Ledger {
         this.broken(13, log.deviceId, `row ${command.id} has other instants than its events`)
       if (isSent && entry.sentSession !== null && Number(command.sentSession) < entry.sentSession)
         this.broken(4, log.deviceId, `row ${command.id} is sent on session ${command.sentSession}, an older one`)
+      if (isSent && command.sentSession !== entry.saidSession)
+        this.broken(13, log.deviceId, `row ${command.id} is sent on session ${command.sentSession}, its event differs`)
       if (isSent) entry.sentSession = command.sentSession
       if (command.expireAt !== entry.expireAt) this.broken(6, log.deviceId, `row ${command.id} expires at another time`)
       const codes = log.answers.get(command.id) ?? []

@@ -257,12 +257,19 @@ export class Line {
     if (parcel.where === 'given back') this.#broken(29, deviceId, `${commandId} leaves after it was given back`)
     const [first] = this.#held
     if (this.#held.has(commandId)) world.count('held command is written')
-    if (first !== undefined && first !== commandId)
-      this.#broken(38, deviceId, `${commandId} leaves, and ${first} was there before it`)
+    if (first !== undefined && first !== commandId) this.#overtakes(deviceId, commandId, first)
     this.#held.delete(commandId)
     parcel.where = 'written'
     if (lane !== undefined) lane.sentAfter = this.#received
     checks.publishing(this, this.#beside, deviceId, parcel.downlink, now)
+  }
+
+  /** Packets leave before the engine is told what the same step gave back: what is given back with its session is overtaken by nobody. */
+  #overtakes(deviceId: number, commandId: string, first: string): void {
+    queueMicrotask(() => {
+      if (this.#held.has(first)) this.#broken(38, deviceId, `${commandId} leaves, and ${first} was there before it`)
+      else this.#beside.world.count('held command leaves as the one before it is given back')
+    })
   }
 
   #commandOf({ payload, topic }: IPublishPacket, keys: DeviceKeys): string {

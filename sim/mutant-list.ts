@@ -3,11 +3,14 @@
 
 import type { Mutant } from './mutant.ts'
 import { batch, engine, memory, memoryNodes, sqlite, sqliteStatements, upkeep, waiters } from './mutants-around.ts'
+import { ofChanges } from './mutants-of-changes.ts'
+import { ofKeys } from './mutants-of-keys.ts'
 import { ofNodes } from './mutants-of-nodes.ts'
-import { ids, rules } from './mutants-of-rules.ts'
+import { ids, rules, steps } from './mutants-of-rules.ts'
 import { gateway, members, session, window } from './mutants-of-sessions.ts'
 
 export const mutants: readonly Mutant[] = [
+  ...steps,
   ...rules,
   ...ids,
   ...engine,
@@ -22,5 +25,7 @@ export const mutants: readonly Mutant[] = [
   ...window,
   ...members,
   ...gateway,
+  ...ofKeys,
+  ...ofChanges,
   ...ofNodes,
 ]

@@ -5,7 +5,7 @@ import { of } from './mutant.ts'
 export const engine = of('src/engine.ts', [
   {
     name: 'stop-forgets-callers-in-flight',
-    find: "if (this.#stopping) return { ok: true, command, settlement: Promise.resolve({ type: 'stopping', command }) }\n",
+    find: "if (this.#stopping) return { ...answer, settlement: Promise.resolve({ type: 'stopping', command }) }\n",
     replace: '',
     breaks: 'a caller whose command is committed while the server stops gets no answer',
   },
@@ -31,16 +31,15 @@ export const engine = of('src/engine.ts', [
   },
   {
     name: 'cancel-answered-before-commit',
-    find: 'work.done.push({ entry, answer: decision.answer })',
-    replace:
-      "work.done.push({ entry, answer: decision.answer })\n    if (input.type === 'cancel') entry.resolve(decision.answer)",
+    find: 'add(work, entry, decision)\n',
+    replace: "add(work, entry, decision)\n    if (input.type === 'cancel') entry.resolve(decision.answer)\n",
     breaks: 'a cancel is confirmed, the commit fails, and the command is sent',
   },
   {
     name: 'accepted-before-commit',
-    find: 'work.done.push({ entry, answer: decision.answer })',
+    find: 'add(work, entry, decision)\n',
     replace:
-      "work.done.push({ entry, answer: decision.answer })\n    if (entry.input.type === 'new' && !entry.input.wait) entry.resolve({ ...decision.answer, settlement: null } as Accepted)",
+      "add(work, entry, decision)\n    if (entry.input.type === 'new' && !entry.input.wait) entry.resolve({ ...decision.answer, settlement: null } as Accepted)\n",
     breaks: 'a command is accepted, and lost in a crash',
   },
   {
@@ -66,12 +65,6 @@ export const engine = of('src/engine.ts', [
     find: "if (input.type !== 'new' && input.type !== 'cancel' && input.type !== 'tick') this.#goOnLater(deviceId)",
     replace: 'void 0',
     breaks: 'after a hiccup of the store a device that is connected gets nothing any more',
-  },
-  {
-    name: 'suspect-forgotten-within-a-batch',
-    find: "effect.type === 'suspect' && effect.session === here?.session",
-    replace: "effect.type === 'suspect' && effect.session === -1",
-    breaks: 'a second command goes into a connection that was just found dead',
   },
   {
     name: 'old-connection-left-open',
@@ -153,37 +146,43 @@ export const upkeep = of('src/upkeep.ts', [
 export const waiters = of('src/waiters.ts', [
   {
     name: 'stop-forgets-the-callers',
-    find: "for (const { command, resolve } of this.#waiting.values()) resolve({ type: 'stopping', command })",
+    find: "for (const waiting of this.#waiting.values()) this.#tell(waiting, { type: 'stopping', command: waiting.command })",
     replace: '',
     breaks: 'callers who wait when the server stops get no answer',
   },
   {
     name: 'waiter-registered-too-late',
-    find: 'resolve => this.#waiting.set(command.id, { deviceId, command, resolve }))',
-    replace: 'resolve => queueMicrotask(() => this.#waiting.set(command.id, { deviceId, command, resolve })))',
+    find: 'this.#waiting.set(command.id, { deviceId, command, callers })\n',
+    replace: 'queueMicrotask(() => this.#waiting.set(command.id, { deviceId, command, callers }))\n',
     breaks: 'the caller of an instant command that settles at once hangs',
   },
   {
     name: 'waiter-dropped-on-cancel',
-    find: "waiter.resolve({ type: 'settled', command, outcome })",
-    replace: "if (command.state !== State.cancelled) waiter.resolve({ type: 'settled', command, outcome })",
+    find: "this.#tell(waiting, { type: 'settled', command, outcome })",
+    replace: "if (command.state !== 2) this.#tell(waiting, { type: 'settled', command, outcome })",
     breaks: 'who waits for a command that somebody cancels hangs',
   },
   {
     name: 'waiter-dropped-on-offline',
-    find: "waiter.resolve({ type: 'settled', command, outcome })",
-    replace: "if (command.code !== errors.offline.code) waiter.resolve({ type: 'settled', command, outcome })",
+    find: "this.#tell(waiting, { type: 'settled', command, outcome })",
+    replace: "if (command.code !== 11900) this.#tell(waiting, { type: 'settled', command, outcome })",
     breaks: 'who waits for a command whose device goes away hangs',
   },
   {
     name: 'waiter-told-an-old-state',
-    find: "waiter.resolve({ type: 'settled', command, outcome })",
-    replace: "waiter.resolve({ type: 'settled', command: waiter.command, outcome })",
+    find: "this.#tell(waiting, { type: 'settled', command, outcome })",
+    replace: "this.#tell(waiting, { type: 'settled', command: waiting.command, outcome })",
     breaks: 'the caller is told "created" of a command that is done',
   },
 ])
 
 export const batch = of('src/batch.ts', [
+  {
+    name: 'suspect-forgotten-within-a-batch',
+    find: "effect.type === 'suspect' && effect.session === linked?.session",
+    replace: "effect.type === 'suspect' && effect.session === -1",
+    breaks: 'a second command goes into a connection that was just found dead',
+  },
   {
     name: 'evicted-last',
     find: "effects.filter(({ type }) => type === 'evict'),\n  ...effects.filter(({ type }) => type !== 'evict'),",
@@ -192,18 +191,36 @@ export const batch = of('src/batch.ts', [
   },
 ])
 
-export const memory = of('src/store/memory.ts', [
+const memoryEntry = of('src/store/memory-entry.ts', [
+  {
+    name: 'memory-purge-takes-open-ones',
+    find: 'return command === undefined || isOpen(command.state) ? null : command.settledAt',
+    replace: 'return command === undefined ? null : (command.settledAt ?? command.createdAt)',
+    breaks: 'a command that waits for its device for long is deleted',
+  },
+  {
+    name: 'memory-queue-unordered',
+    find: 'filter(command => command !== undefined).sort(byId)',
+    replace: 'filter(command => command !== undefined).sort((a, b) => a.timeoutS - b.timeoutS)',
+    breaks: '"open" and "close" arrive as "close" and "open"',
+  },
+])
+
+const memoryDevices = of('src/store/memory-devices.ts', [
+  {
+    name: 'memory-records-go-with-the-device',
+    find: '    this.byId.delete(id)\n',
+    replace: '    this.byId.delete(id)\n    this.recorded.delete(id)\n',
+    breaks: 'what a deleted device was sent cannot be looked up any more',
+  },
+])
+
+const memoryStore = of('src/store/memory.ts', [
   {
     name: 'memory-disabled-not-written',
     find: 'if (entry.row.disabled !== disabled) entry.row = keep({ ...entry.row, disabled })',
     replace: '',
     breaks: 'a device that was disabled comes back at once',
-  },
-  {
-    name: 'memory-records-go-with-the-device',
-    find: '    this.#devices.delete(id)\n',
-    replace: '    this.#devices.delete(id)\n    this.#recorded.delete(id)\n',
-    breaks: 'what a deleted device was sent cannot be looked up any more',
   },
   {
     name: 'memory-version-guard',
@@ -218,24 +235,14 @@ export const memory = of('src/store/memory.ts', [
     breaks: 'the sweep comes too early, finds nothing, and spins',
   },
   {
-    name: 'memory-purge-takes-open-ones',
-    find: 'return command === undefined || isOpen(command.state) ? null : command.settledAt',
-    replace: 'return command === undefined ? null : (command.settledAt ?? command.createdAt)',
-    breaks: 'a command that waits for its device for long is deleted',
-  },
-  {
-    name: 'memory-queue-unordered',
-    find: 'filter(command => command !== undefined).sort(byId)',
-    replace: 'filter(command => command !== undefined).sort((a, b) => a.timeoutS - b.timeoutS)',
-    breaks: '"open" and "close" arrive as "close" and "open"',
-  },
-  {
     name: 'memory-cancelled-stays-open',
     find: 'if (isOpen(row.command.state)) entry.open.add(id)',
     replace: 'if (isOpen(row.command.state) || row.command.state === State.cancelled) entry.open.add(id)',
     breaks: 'the sweep finds a cancelled command due, again and again',
   },
 ])
+
+export const memory = [...memoryEntry, ...memoryDevices, ...memoryStore]
 
 export const sqliteStatements = of(
   'src/store/sqlite-statements.ts',
@@ -254,8 +261,8 @@ export const sqliteStatements = of(
     },
     {
       name: 'sqlite-version-guard',
-      find: 'where id = ? and version = ?`',
-      replace: 'where id = ? and ? >= 0`',
+      find: 'where id = ? and version = ? returning',
+      replace: 'where id = ? and ? >= 0 returning',
       breaks: 'what was decided on an old picture of a device is written over the new one',
     },
     {
@@ -286,8 +293,8 @@ export const sqliteStatements = of(
   'sqlite',
 )
 
-export const sqlite = of(
-  'src/store/sqlite.ts',
+const sqliteCommit = of(
+  'src/store/sqlite-commit.ts',
   [
     {
       name: 'sqlite-write-order',
@@ -314,18 +321,6 @@ export const sqlite = of(
       breaks: 'a deleted device logs in as before',
     },
     {
-      name: 'sqlite-deadlines-not-due',
-      find: 'const instants = [expiring.at, awaited.at]',
-      replace: 'const instants = [expiring.at]',
-      breaks: 'after a restart nothing that was sent times out',
-    },
-    {
-      name: 'sqlite-events-not-written',
-      find: 'for (const { queue, events } of changes) for (const event of events) this.',
-      replace: 'for (const { queue, events } of changes) for (const event of events.slice(1)) this.',
-      breaks: 'the event log has holes',
-    },
-    {
       name: 'sqlite-settled-at-lost',
       find: '      command.sentAt,\n      command.settledAt,\n      command.sentSession,\n      command.code,',
       replace: '      command.sentAt,\n      null,\n      command.sentSession,\n      command.code,',
@@ -334,6 +329,34 @@ export const sqlite = of(
   ],
   'sqlite',
 )
+
+const sqliteChanges = of(
+  'src/store/sqlite-changes.ts',
+  [
+    {
+      name: 'sqlite-events-not-written',
+      find: 'for (const event of events) this.#insert(deviceId, event)',
+      replace: 'for (const event of events.slice(1)) this.#insert(deviceId, event)',
+      breaks: 'the event log has holes',
+    },
+  ],
+  'sqlite',
+)
+
+const sqliteStore = of(
+  'src/store/sqlite.ts',
+  [
+    {
+      name: 'sqlite-deadlines-not-due',
+      find: 'const instants = [expiring.at, awaited.at]',
+      replace: 'const instants = [expiring.at]',
+      breaks: 'after a restart nothing that was sent times out',
+    },
+  ],
+  'sqlite',
+)
+
+export const sqlite = [...sqliteCommit, ...sqliteChanges, ...sqliteStore]
 
 export const memoryNodes = of('src/store/memory-nodes.ts', [
   {

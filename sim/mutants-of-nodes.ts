@@ -6,13 +6,7 @@ import { type Mutant, of } from './mutant.ts'
 const NODES = 3
 const ofThree = (file: string, faults: Parameters<typeof of>[1]): Mutant[] => of(file, faults, 'memory', NODES)
 
-const rules = ofThree('src/core/queue.ts', [
-  {
-    name: 'nodes-lapse-without-slack',
-    find: 'command.state === State.sent && !isHere ? NODE_MARGIN_MS : 0',
-    replace: '0',
-    breaks: 'a command is called timed out, and then sent by a node whose clock is a little behind',
-  },
+const steps = ofThree('src/core/step.ts', [
   {
     name: 'nodes-others-devices-are-away',
     find: 'return this.presence === null && this.elsewhere === null',
@@ -24,6 +18,15 @@ const rules = ofThree('src/core/queue.ts', [
     find: 'return others.alive.has(sessionNode) || isNew || isOld ? sessionNode : null',
     replace: 'return others.alive.has(sessionNode) || isOld ? sessionNode : null',
     breaks: 'after a node has started, devices that come to it count as away for a second',
+  },
+])
+
+const rules = ofThree('src/core/queue.ts', [
+  {
+    name: 'nodes-lapse-without-slack',
+    find: 'command.state === State.sent && !isHere ? NODE_MARGIN_MS : 0',
+    replace: '0',
+    breaks: 'a command is called timed out, and then sent by a node whose clock is a little behind',
   },
   {
     name: 'nodes-end-of-an-older-session',
@@ -64,6 +67,9 @@ const engine = ofThree('src/engine.ts', [
     replace: 'if (record !== null) return\n',
     breaks: 'a device that has moved, or was disabled elsewhere, keeps its old connection',
   },
+])
+
+const batch = ofThree('src/batch.ts', [
   {
     name: 'nodes-moving-is-going',
     find: "const begins = done.some(({ answer }) => answer.ok && 'session' in answer && answer.session === queue.sessionNo)",
@@ -180,4 +186,13 @@ const store = ofThree('src/store/memory-nodes.ts', [
   },
 ])
 
-export const ofNodes: readonly Mutant[] = [...rules, ...engine, ...session, ...upkeep, ...membership, ...store]
+export const ofNodes: readonly Mutant[] = [
+  ...steps,
+  ...rules,
+  ...engine,
+  ...batch,
+  ...session,
+  ...upkeep,
+  ...membership,
+  ...store,
+]

@@ -2,7 +2,7 @@
 
 import { of } from './mutant.ts'
 
-export const rules = of('src/core/queue.ts', [
+export const steps = of('src/core/step.ts', [
   {
     name: 'event-seq-gap',
     find: 'const seq = this.device.eventSeq + 1',
@@ -11,9 +11,9 @@ export const rules = of('src/core/queue.ts', [
   },
   {
     name: 'event-missing-on-expiry',
-    find: 'this.event({ commandId: command.id, from: command.state, to, by, reason, detail: null })',
+    find: 'this.event({ commandId: command.id, from: command.state, to, by, reason, detail })',
     replace:
-      'if (to !== State.expired) this.event({ commandId: command.id, from: command.state, to, by, reason, detail: null })',
+      'if (to !== State.expired) this.event({ commandId: command.id, from: command.state, to, by, reason, detail })',
     breaks: 'a command is expired and its history does not say when or why',
   },
   {
@@ -22,6 +22,9 @@ export const rules = of('src/core/queue.ts', [
     replace: "if (!isOpen(to) && reason !== 'reply') this.effects.push({ type: 'settled', command: next })",
     breaks: 'the device answers, and the caller of an instant command hangs',
   },
+])
+
+export const rules = of('src/core/queue.ts', [
   {
     name: 'unsent-after-lapse',
     find: "if (input.type === 'unsent') unsent(step, input)",
@@ -54,8 +57,8 @@ export const rules = of('src/core/queue.ts', [
   },
   {
     name: 'advance-missing-after-ready',
-    find: 'const answer = apply(step, input)\n  advance(step)\n  if',
-    replace: "const answer = apply(step, input)\n  if (input.type !== 'ready') advance(step)\n  if",
+    find: 'advance(step)\n  return',
+    replace: "if (input.type !== 'ready') advance(step)\n  return",
     breaks: 'a device comes back and what was kept for it is not sent',
   },
   {
@@ -135,7 +138,7 @@ export const rules = of('src/core/queue.ts', [
   },
   {
     name: 'cancelled-left-in-queue',
-    find: "cancelled: targets.map(command => step.move(command, State.cancelled, by, 'cancel')),",
+    find: "cancelled: targets.map(command => step.move(command, State.cancelled, by, 'cancel', {}, detail)),",
     replace: 'cancelled: targets.map(command => ({ ...command, state: State.cancelled })),',
     breaks: 'a command is reported cancelled, and is sent later',
   },

@@ -15,6 +15,7 @@ import { Checks } from './checks.ts'
 import { SimDevice } from './devices.ts'
 import { describeFaults, drawFaults } from './faults.ts'
 import { type Draft, drawDevices, firstFile, isGateway, isRaw, type Kin, secrets } from './fleet.ts'
+import { Follower } from './follower.ts'
 import { History } from './history.ts'
 import { invariants } from './invariants.ts'
 import { Ledger } from './ledger.ts'
@@ -75,7 +76,7 @@ async function runOnce({ seed, steps, store, nodes = 1 }: RunOptions): Promise<W
     throw new Error(`one process has the ${store} store, several nodes need the memory one`)
   const random = new Random(seed)
   const world = new World(seed, drawFaults(random, nodes), random)
-  const disk = store === 'memory' ? memoryDisk() : sqliteDisk()
+  const disk = store === 'memory' ? memoryDisk(nodes) : sqliteDisk()
   try {
     const sim = await build(world, disk, nodes)
     await faulty(world, sim.site, steps)
@@ -92,8 +93,8 @@ async function runOnce({ seed, steps, store, nodes = 1 }: RunOptions): Promise<W
 type RemovableDisk = Disk & { remove(): void }
 
 /** Memory that survives its process, as no memory does: the reference store with a disk's promise. */
-const memoryDisk = (): RemovableDisk => ({
-  open: openMemory,
+const memoryDisk = (nodes: number): RemovableDisk => ({
+  open: now => openMemory(now, nodes > 1 ? 'when asked' : 'at once'),
   reopen: async store => store,
   close: async () => undefined,
   remove: () => undefined,
@@ -126,6 +127,7 @@ function sqliteDisk(): RemovableDisk {
 
 interface Sim extends Struck {
   readonly disk: Disk
+  readonly follower: Follower
 }
 
 async function build(world: World, disk: Disk, nodes: number): Promise<Sim> {
@@ -146,13 +148,13 @@ async function build(world: World, disk: Disk, nodes: number): Promise<Sim> {
   )
   for (const [of, gateway] of site.topology) wire(around, devices, of, gateway)
   const operator = new Operator(around)
-  const tags = { next: 0 }
-  for (let i = random.int(2, 5); i > 0; i -= 1) new Caller(around, history, ids, tags)
+  const shared = { tag: 0, requests: [] }
+  for (let i = random.int(2, 5); i > 0; i -= 1) new Caller(around, history, ids, shared)
   // An earlier run may have given ids faster than time passes.
   const aheadMs = random.pick([0, random.int(1, ID_AHEAD_MAX_MS - 100)])
   await store.commit({ node: 1, lastCommandId: makeId(world.now + aheadMs, 1, 0), now: world.now, changes: [] })
   await start(site)
-  const sim = { ...around, devices, operator, disk }
+  const sim = { ...around, devices, operator, disk, follower: new Follower(around) }
   strikeLater(sim)
   return sim
 }
@@ -216,6 +218,7 @@ async function calm(world: World, sim: Sim): Promise<void> {
   await until(world, site, () => site.calls === 0 && !devices.some(({ kin }) => isOpen(kin.id)))
   if (site.calls > 0) ledger.broken(9, null, `${site.calls} calls were never answered`)
   await checks.compareStore(site.store)
+  await sim.follower.finish()
   checks.atEnd()
 }
 

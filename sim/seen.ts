@@ -23,6 +23,20 @@ const always: readonly string[] = [
   'store fault load',
   'fault connection lost during a commit',
   'gateway goes with commands of several devices on their way',
+  'key used',
+  'key used again after it had lapsed',
+  'call answered as a repeat, open',
+  'call answered as a repeat, over',
+  'call refused 99409',
+  'caller joins those who wait',
+  'caller repeats, at once',
+  'caller repeats, after a lost answer',
+  'caller repeats, after its end',
+  'caller repeats, as its key lapses',
+  'caller repeats, another request',
+  'caller repeats, another device',
+  'change followed',
+  'stream read again',
 ]
 
 /** Faults that are only there where several nodes share the store. */
@@ -60,10 +74,11 @@ const ofMany: readonly string[] = [
   'settlement by another node',
   'call answered: not known whether it was done',
   'event sent > created (unsent: fenced)',
+  'event placed',
 ]
 
 /** Of several processes each comes to less of them. */
-const ofOne: readonly string[] = crashPoints.map(point => `crash ${point}`)
+const ofOne: readonly string[] = [...crashPoints.map(point => `crash ${point}`), 'stream purged before it was read']
 
 /** What a run with so many nodes should have come across, and has not. */
 export function unseen(coverage: ReadonlyMap<string, number>, nodes: number): string[] {

@@ -4,20 +4,25 @@
 // one batch is shared by all from the collecting to the answer; what is pure of it is in batch.ts.
 
 import {
-  bodyOf,
+  add,
+  enqueueOf,
   evictionsFirst,
   inputsToPublish,
   isAsked,
   isChanged,
   isSaid,
+  type NewCommand,
+  type NewInput,
+  namedBy,
   newWork,
+  presenceIn,
   tidingsOf,
   toChange,
   type Work,
 } from './batch.ts'
 import type { Clock, Timers } from './clock.ts'
 import type { Cluster, Tidings } from './cluster/signal.ts'
-import { type Command, type Downlink, isOpen, type Kind, State } from './core/command.ts'
+import { type Command, type Downlink, isOpen, State } from './core/command.ts'
 import { assert, errors, overloaded, type Refusal, refuse } from './core/errors.ts'
 import type { Ids } from './core/ids.ts'
 import { BATCH_MAX_INPUTS, BATCH_STALL_MS, ENGINE_QUEUE_MAX, RETRY_AFTER_MS, STALE_RETRIES_MAX } from './core/limits.ts'
@@ -29,6 +34,7 @@ import {
   type Effect,
   type Input,
   isDue,
+  type KeptAnswer,
   lapsesAt,
   type Presence,
   type QueueEvent,
@@ -76,23 +82,25 @@ export interface EngineOptions {
   readonly defer: (run: () => void) => void
 }
 
-/** A new command, already validated against the model. */
-export interface NewCommand {
-  readonly kind: Kind
-  readonly identifier: string
-  readonly timeoutS: number
-  readonly pendingTtlS: number
-  readonly by: string
-  readonly nameJson: string
-  readonly inputJson: string
-}
+export type { NewCommand } from './batch.ts'
 
-export interface Accepted {
+/** A new command that is on record. */
+export interface Fresh {
   readonly ok: true
   readonly command: Command
   /** set where the caller asked to wait and the command is open; it always resolves, by the command's deadline at the latest */
   readonly settlement: Promise<Settlement> | null
 }
+/** Its key was used before, for the same: nothing was done. */
+export interface Repeated {
+  readonly ok: true
+  readonly repeated: KeptAnswer
+  /** null: it was final before; its record tells how it ended, if it is still there */
+  readonly command: Command | null
+  /** the same that the first caller gets, under the same conditions */
+  readonly settlement: Promise<Settlement> | null
+}
+export type Accepted = Fresh | Repeated
 
 interface Entry {
   readonly deviceId: number
@@ -102,11 +110,6 @@ interface Entry {
   staleRetries: number
   /** it was in a batch that failed, and is tried again by itself */
   alone: boolean
-}
-interface NewInput {
-  readonly type: 'new'
-  readonly command: NewCommand
-  readonly wait: boolean
 }
 
 /** A batch ready to be committed. */
@@ -179,6 +182,11 @@ export class Engine {
     return this.#links.has(deviceId)
   }
 
+  /** Its connection here, as it is at this moment; null: it has none. */
+  presence(deviceId: number): Omit<Presence, 'session'> | null {
+    return this.#links.get(deviceId)?.link.presence() ?? null
+  }
+
   /** Devices connected, callers waiting, inputs waiting: for metrics. */
   gauges(): { readonly online: number; readonly waiters: number; readonly pending: number } {
     return { online: this.#links.size, waiters: this.#waiters.size, pending: this.#pending.length }
@@ -186,8 +194,9 @@ export class Engine {
 
   /**
    * Accepts a command: durable when this resolves. With `wait`, an instant command's settlement comes as a promise of its own;
-   * who does not wait any longer just drops it, the command goes on. Refusals: 99404 no such device, 99503 overloaded, stopping or without a store
-   * (nothing stored; or, as the message then says, it is not known whether it was).
+   * who does not wait any longer just drops it, the command goes on. One that is `repeatable` is done once, however often and on however many nodes it
+   * is asked for at a time: the others are told of the first, and join its waiters where it is open. Refusals: 99404 no such device, 99409 the key was
+   * used for another request, 99503 overloaded, stopping or without a store (nothing stored by this call), 99504 not known whether it was.
    */
   enqueue(deviceId: number, command: NewCommand, wait: boolean): Promise<Accepted | Refusal> {
     const refusal = this.#turnedAway()
@@ -203,10 +212,11 @@ export class Engine {
 
   /**
    * Cancels one created command, or with null all of the device. Exactly those reported were moved from created to cancelled by this call,
-   * and will never be published; decided against one version of the device, so that it cannot race a dispatch.
+   * and will never be published; decided against one version of the device, so that it cannot race a dispatch. `detail`: JSON text for their events.
    */
-  cancel(deviceId: number, commandId: string | null, by: string): Promise<Answers['cancel']> {
-    return this.#ask(deviceId, { type: 'cancel', commandId, by })
+  cancel(deviceId: number, commandId: string | null, by: string, detail?: string): Promise<Answers['cancel']> {
+    const said = detail === undefined ? {} : { detail }
+    return this.#ask(deviceId, { type: 'cancel', commandId, by, ...said })
   }
 
   /**
@@ -455,13 +465,7 @@ export class Engine {
   }
 
   async #load(entries: readonly Entry[]): Promise<Map<number, Work<Entry>>> {
-    const named = new Map<number, string[]>()
-    for (const { deviceId, input } of entries) {
-      const ids = named.get(deviceId) ?? []
-      named.set(deviceId, ids)
-      if ('commandId' in input && input.commandId !== null) ids.push(input.commandId)
-    }
-    const keys = [...named].map(([deviceId, commandIds]) => ({ deviceId, commandIds }))
+    const keys = namedBy(entries)
     const queues = await this.#options.store.load(keys)
     const works = new Map<number, Work<Entry>>()
     for (const [i, { deviceId }] of keys.entries()) {
@@ -500,36 +504,21 @@ export class Engine {
       this.#options.log.error({ err: error, deviceId: work.deviceId, input: input.type }, 'decision failed')
       return internal
     }
-    work.queue = decision.queue
-    for (const command of decision.changed) work.rows.set(command.id, command)
-    work.outcomes.push(...decision.outcomes)
-    work.events.push(...decision.events)
-    work.effects.push(...decision.effects)
-    work.done.push({ entry, answer: decision.answer })
-    if (input.type !== 'enqueue' || entry.input.type !== 'new' || !decision.answer.ok) return null
-    work.bodies.set(input.id, bodyOf(entry.input.command))
-    return input.id
+    add(work, entry, decision)
+    // A repeat uses no id, nor does what is refused.
+    return input.type === 'enqueue' && work.rows.has(input.id) ? input.id : null
   }
 
   #input(work: Work<Entry>, entry: Entry, now: number): Input | Refusal {
     if (entry.input.type !== 'new') return entry.input
     const id = this.#options.ids.next(now, work.queue.lastCommandId)
     if (id === null) return overloaded('the clock is more than 5 s behind the ids already given')
-    const { kind, identifier, timeoutS, pendingTtlS, by } = entry.input.command
-    return { type: 'enqueue', id, kind, identifier, timeoutS, pendingTtlS, by }
+    return enqueueOf(entry.input.command, id)
   }
 
-  #situation({ deviceId, effects, queue, done }: Work<Entry>, now: number) {
-    const here = this.#links.get(deviceId)
-    // A session that began in this batch has its link after the commit only, and is not away: it may be one that comes over from another node.
-    const begins = done.some(({ answer }) => answer.ok && 'session' in answer && answer.session === queue.sessionNo)
-    const begun = begins ? { session: queue.sessionNo, ready: false, silent: false } : null
-    const found = here ? { session: here.session, ...here.link.presence() } : begun
-    // An earlier input of this batch found the connection suspect, or ended it, which its link is told after the commit only.
-    const isSuspect = effects.some(effect => effect.type === 'suspect' && effect.session === here?.session)
-    const isEvicted = effects.some(effect => effect.type === 'evict' && found && found.session <= effect.session)
-    const suspected = found && isSuspect ? { ...found, ready: false } : found
-    const presence = isEvicted ? null : suspected
+  #situation(work: Work<Entry>, now: number) {
+    const here = this.#links.get(work.deviceId)
+    const presence = presenceIn(work, here ? { session: here.session, ...here.link.presence() } : null)
     const { ids, cluster, queueCap } = this.#options
     const dispatch = !this.#stopping && cluster.mayPublish()
     return { now, node: ids.node, others: cluster.others(), presence, dispatch, queueCap }
@@ -567,10 +556,10 @@ export class Engine {
   #accepted(entry: Entry, answer: Answers[keyof Answers] | Refusal): Answers[keyof Answers] | Accepted | Refusal {
     if (entry.input.type !== 'new' || !answer.ok || !('command' in answer)) return answer
     const { command } = answer
-    const waits = entry.input.wait && isOpen(command.state)
-    if (!waits) return { ok: true, command, settlement: null }
-    if (this.#stopping) return { ok: true, command, settlement: Promise.resolve({ type: 'stopping', command }) }
-    return { ok: true, command, settlement: this.#waiters.wait(entry.deviceId, command) }
+    const waits = entry.input.wait && command !== null && isOpen(command.state)
+    if (!waits) return { ...answer, settlement: null }
+    if (this.#stopping) return { ...answer, settlement: Promise.resolve({ type: 'stopping', command }) }
+    return { ...answer, settlement: this.#waiters.wait(entry.deviceId, command) }
   }
 
   #answer(entry: Entry, answer: Answers[keyof Answers] | Accepted | Refusal): void {
@@ -642,6 +631,6 @@ export class Engine {
 const internal = refuse(errors.internal, 'Internal Server Error')
 
 const unknown = refuse(
-  errors.unavailable,
+  errors.outcomeUnknown,
   'Service unavailable: the store was lost while it wrote; it is not known whether this was done, so look before you repeat it',
 )

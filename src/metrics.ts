@@ -56,6 +56,22 @@ export class Metrics implements Observer {
     labelNames: ['fault'],
     registers: [this.registry],
   })
+  readonly #eventsTold = new Counter({
+    name: 'downlink_events_told_total',
+    help: 'Changes that were told, in streams, by page and to webhooks',
+    registers: [this.registry],
+  })
+  readonly #webhookAttempts = new Counter({
+    name: 'downlink_webhook_attempts_total',
+    help: 'POSTs to webhooks by what came of them: taken, refused (not 2xx), unreachable (no answer), forbidden (not a public address)',
+    labelNames: ['outcome'],
+    registers: [this.registry],
+  })
+  readonly #webhookGivenUp = new Counter({
+    name: 'downlink_webhook_given_up_total',
+    help: 'Changes that became dead letters of webhooks',
+    registers: [this.registry],
+  })
 
   #text: { readonly madeAt: number; readonly text: Promise<string> } | null = null
 
@@ -73,18 +89,18 @@ export class Metrics implements Observer {
     return this.#text.text
   }
 
+  /** The stream of changes. */
+  watchStream(stream: { gauges(): Readonly<Record<'streams' | 'lagMs' | 'deadLetters', number>> }): void {
+    this.#gauge('downlink_streams', 'Open streams of events', () => stream.gauges().streams)
+    const lag = 'Age of the oldest change that some webhook, as far as this node delivers it, has not taken'
+    this.#gauge('downlink_webhook_lag_seconds', lag, () => stream.gauges().lagMs / 1_000)
+    const dead = 'Dead letters of all webhooks, as counted within the last minute'
+    this.#gauge('downlink_webhook_dead_letters', dead, () => stream.gauges().deadLetters)
+  }
+
   /** Gauges are read whenever the text is made. `sockets`: open connections of the MQTT endpoint, those included that have not logged in. */
   watch(engine: Engine, clock: Clock, sockets: () => number): void {
-    const gauge = (name: string, help: string, read: () => number): void => {
-      new Gauge({
-        name,
-        help,
-        registers: [this.registry],
-        collect() {
-          this.set(read())
-        },
-      })
-    }
+    const gauge = (name: string, help: string, read: () => number): void => this.#gauge(name, help, read)
     gauge('downlink_devices_online', 'Devices connected to this node', () => engine.gauges().online)
     gauge('downlink_mqtt_sockets', 'Open MQTT connections, logged in or not', sockets)
     gauge(
@@ -94,6 +110,17 @@ export class Metrics implements Observer {
     )
     gauge('downlink_waiters', 'HTTP callers waiting for instant commands', () => engine.gauges().waiters)
     gauge('downlink_engine_pending', 'Inputs waiting for a batch', () => engine.gauges().pending)
+  }
+
+  #gauge(name: string, help: string, read: () => number): void {
+    new Gauge({
+      name,
+      help,
+      registers: [this.registry],
+      collect() {
+        this.set(read())
+      },
+    })
   }
 
   /** Of a node among others. */
@@ -164,5 +191,19 @@ export class Metrics implements Observer {
   /** fault must be of a fixed set */
   proxyHeader(fault: string): void {
     this.#proxyHeaders.inc({ fault })
+  }
+
+  /** so many changes were told to somebody */
+  told(changes: number): void {
+    this.#eventsTold.inc(changes)
+  }
+
+  /** outcome must be of a fixed set */
+  attempt(outcome: string): void {
+    this.#webhookAttempts.inc({ outcome })
+  }
+
+  gaveUp(changes: number): void {
+    this.#webhookGivenUp.inc(changes)
   }
 }

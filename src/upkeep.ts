@@ -234,12 +234,17 @@ export class Upkeep {
   async #purge(): Promise<void> {
     const { store, clock, retentionMs, log, defer } = this.#options
     try {
-      await store.purgeTokens(clock.now())
-      let purged = PURGE_MAX_ROWS
-      while (purged === PURGE_MAX_ROWS && !this.#stopping) {
-        purged = await store.purge(clock.now() - retentionMs, PURGE_MAX_ROWS)
-        // Other work gets its turn between two steps.
-        await new Promise<void>(resolve => defer(resolve))
+      const steps = [
+        () => store.purgeTokens(clock.now(), PURGE_MAX_ROWS),
+        () => store.purge(clock.now() - retentionMs, PURGE_MAX_ROWS),
+      ]
+      for (const step of steps) {
+        let purged = PURGE_MAX_ROWS
+        while (purged === PURGE_MAX_ROWS && !this.#stopping) {
+          purged = await step()
+          // Other work gets its turn between two steps.
+          await new Promise<void>(resolve => defer(resolve))
+        }
       }
     } catch (error) {
       log.error({ err: error }, 'purge failed, trying again later')

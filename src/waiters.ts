@@ -5,32 +5,36 @@ import type { SettledCommand } from './cluster/signal.ts'
 import { type Command, isOpen } from './core/command.ts'
 import { NODE_MARGIN_MS, WAITERS_MAX } from './core/limits.ts'
 import type { Outcome } from './core/queue.ts'
-import type { CommandStore } from './store/store.ts'
+import type { CommandStore, StoredCommand } from './store/store.ts'
 
 /** How an instant command ended for the caller who waits for it; `stopping`: the server goes down and the command is on record, open. */
 export type Settlement =
   | { readonly type: 'settled'; readonly command: Command; readonly outcome: Outcome | null }
   | { readonly type: 'stopping'; readonly command: Command }
 
-interface Waiter {
+/** One command, and all who wait for it: whoever made the first call, and those who repeat it. */
+interface Waiting {
   readonly deviceId: number
   /** as it last became durable, as far as this node has seen */
   command: Command
-  readonly resolve: (settlement: Settlement) => void
+  readonly callers: ((settlement: Settlement) => void)[]
 }
 
 export class Waiters {
-  readonly #waiting = new Map<string, Waiter>()
+  readonly #waiting = new Map<string, Waiting>()
+  /** of all commands together */
+  #callers = 0
   /** calls whose command is not on record yet */
   #reserved = 0
 
+  /** Callers who wait. */
   get size(): number {
-    return this.#waiting.size
+    return this.#callers
   }
 
   /** A place for a call that is about to be decided; false where there is none left. It is given back by `release`. */
   reserve(): boolean {
-    if (this.#waiting.size + this.#reserved >= WAITERS_MAX) return false
+    if (this.#callers + this.#reserved >= WAITERS_MAX) return false
     this.#reserved += 1
     return true
   }
@@ -41,24 +45,33 @@ export class Waiters {
 
   /** Resolves once: when the command settles, or the server stops. */
   wait(deviceId: number, command: Command): Promise<Settlement> {
-    return new Promise(resolve => this.#waiting.set(command.id, { deviceId, command, resolve }))
+    const callers = this.#waiting.get(command.id)?.callers ?? []
+    // Whoever joins has just read the command: it may have been sent from another node since.
+    this.#waiting.set(command.id, { deviceId, command, callers })
+    this.#callers += 1
+    return new Promise(resolve => callers.push(resolve))
   }
 
   /** A step has written the command: whoever waits is told its end, or has its newest form. */
   written(command: Command, outcome: Outcome | null): void {
-    const waiter = this.#waiting.get(command.id)
-    if (waiter === undefined) return
+    const waiting = this.#waiting.get(command.id)
+    if (waiting === undefined) return
     if (isOpen(command.state)) {
-      waiter.command = command
+      waiting.command = command
       return
     }
-    this.#waiting.delete(command.id)
-    waiter.resolve({ type: 'settled', command, outcome })
+    this.#tell(waiting, { type: 'settled', command, outcome })
   }
 
   stop(): void {
-    for (const { command, resolve } of this.#waiting.values()) resolve({ type: 'stopping', command })
-    this.#waiting.clear()
+    for (const waiting of this.#waiting.values()) this.#tell(waiting, { type: 'stopping', command: waiting.command })
+  }
+
+  /** All who wait for a command are told the same. */
+  #tell({ command, callers }: Waiting, settlement: Settlement): void {
+    this.#waiting.delete(command.id)
+    this.#callers -= callers.length
+    for (const resolve of callers) resolve(settlement)
   }
 
   /** Another node has settled these, as it says, or the store does: whoever waits for one here is told what the store has of it. */
@@ -67,10 +80,7 @@ export class Waiters {
     const read = ({ deviceId, commandId }: SettledCommand) => store.command(deviceId, commandId)
     for (const stored of await Promise.all(waitedFor.map(read))) {
       if (stored === null) continue
-      const { command, body } = stored
-      const { outputJson, deviceCode, deviceMessage } = body
-      const outcome = deviceCode === null ? null : { commandId: command.id, outputJson, deviceCode, deviceMessage }
-      this.written(command, outcome)
+      this.written(stored.command, outcomeOf(stored))
     }
   }
 
@@ -84,4 +94,10 @@ export class Waiters {
     const late = [...this.#waiting.values()].filter(({ command }) => now >= command.expireAt + NODE_MARGIN_MS)
     return [...new Set(late.map(({ deviceId }) => deviceId))]
   }
+}
+
+/** What a device answered, as it is on record; null where no answer settled the command. */
+export function outcomeOf({ command, body }: StoredCommand): Outcome | null {
+  const { outputJson, deviceCode, deviceMessage } = body
+  return deviceCode === null ? null : { commandId: command.id, outputJson, deviceCode, deviceMessage }
 }

@@ -172,7 +172,7 @@ describe.skipIf(programs === null)(suite, { timeout: 60_000 }, () => {
     const store = await openPostgres(postgres.url(copy))
     undo.push(() => store.close())
     const [highest] = await postgres.sql(copy, 'select max(id) as id from device')
-    await store.addDevices([deviceRow('new', { orgId: ORG, productKey: PRODUCT })])
+    await store.addDevices([deviceRow('new', { orgId: ORG, productKey: PRODUCT })], 0)
     expect((await store.deviceByAsset('new'))?.id).toBeGreaterThan(Number(highest?.id))
   })
 

@@ -4,15 +4,16 @@ import { createServer, type RequestListener } from 'node:http'
 import { join } from 'node:path'
 import { pino } from 'pino'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { CallFailed, Client } from '../src/cli/client.ts'
+import { Client } from '../src/cli/client.ts'
 import { readServeConfig } from '../src/cli/config.ts'
 import { startServer } from '../src/cli/serve.ts'
 import { PAGE_SIZE_MAX } from '../src/core/limits.ts'
+import { Cutter } from './rig/cutter.ts'
 import { Program, runHere } from './rig/program.ts'
 import { APP, fleetFile, ORG, PRODUCT, READER, type Rig, startRig, TestDevice } from './rig/server.ts'
 
 const ID = '[0-9]{19}'
-const devices = Array.from({ length: 12 }, (_, index) => `d${index + 1}`)
+const devices = Array.from({ length: 15 }, (_, index) => `d${index + 1}`)
 
 let rig: Rig
 let env: Record<string, string>
@@ -237,6 +238,55 @@ describe('cancel', () => {
   })
 })
 
+describe('explain and timeline', () => {
+  it('say in words why a command waits, and whether it can be stopped', async () => {
+    const [first, second] = [await queue('d13', '1'), await queue('d13', '2')]
+    const { code, stdout, stderr } = await runHere(['command', 'explain', second], env)
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(stdout).toMatch(
+      new RegExp(
+        `^${second} created\nThe device has never connected\\. It is behind 1 command, first ${first}\\. .*can be cancelled\\.\n$`,
+      ),
+    )
+    await command('cancel', 'd13', first)
+    expect((await runHere(['command', 'explain', first], env)).stdout).toMatch(/cancelled\nIt is over: cancelled at /)
+    const json = await runHere(['command', 'explain', second, '--json'], env)
+    expect(JSON.parse(json.stdout).data).toMatchObject({ commandId: second, cancellable: true, ahead: 0 })
+  })
+
+  it('tell the life of a command, and what it waited for', async () => {
+    const [first, second] = [await queue('d14', '1'), await queue('d14', '2')]
+    const device = await new TestDevice(rig.server.mqttUrl, 'd14').connected()
+    await calls('d14').until(second, 5)
+    await device.end()
+    const { code, stdout } = await runHere(['command', 'timeline', second], env)
+    expect(code).toBe(0)
+    const at = '\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z'
+    const [events = '', waited = ''] = stdout.split('\n\nMeanwhile, before it:\n')
+    const lines = [
+      /AT +STATE +BY +WHY/,
+      `${at}  created +${APP.appKey}  accepted`,
+      `${at}  sent `,
+      `${at}  succeeded  device `,
+    ]
+    expect(events).toMatch(new RegExp(lines.map(line => (typeof line === 'string' ? line : line.source)).join('.*\n')))
+    expect(waited).toMatch(new RegExp(`^AT +OF +STATE +BY +WHY\n[^]*${first}  sent [^]*${first}  succeeded `))
+    expect(waited).toContain('the device')
+    const alone = await runHere(['command', 'timeline', await queue('d15')], env)
+    expect(alone.stdout).not.toContain('Meanwhile')
+  })
+
+  it('need the id of a command that is there, and nothing else', async () => {
+    for (const verb of ['explain', 'timeline']) {
+      const missing = await runHere(['command', verb, '1'], env)
+      expect({ code: missing.code, stdout: missing.stdout }).toEqual({ code: 1, stdout: '' })
+      expect(missing.stderr).toContain('refused with 11404')
+      for (const args of [[], ['12x'], ['1', '--asset-id', 'a1']])
+        expect((await runHere(['command', verb, ...args], env)).code).toBe(2)
+    }
+  })
+})
+
 describe('a wrong line', () => {
   it.each([
     [['send', '--asset-id', 'a'], 'give either --set point=value or --invoke service'],
@@ -303,7 +353,7 @@ describe('the server', () => {
     ['', /empty body/],
     ['[]', /does not answer as Downlink does/],
     ['{"status":"no"}', /does not answer as Downlink does/],
-    ['{"status":0,"data":{}}', /the server gave no token/],
+    ['{"status":0,"data":{}}', /does not answer as Downlink does/],
   ])('may be another program, which says %j', async (body, said) => {
     await withOther(
       (_, response) => response.end(body),
@@ -391,15 +441,28 @@ describe('the server', () => {
 
   it('is asked again when another process asked for a token in the same millisecond', async () => {
     const at = Date.now() - 60_000
-    let asked = 0
     const query = { action: 'search', orgId: ORG, assetId: 'oxWwM9i5' }
-    const first = new Client(new URL(rig.server.httpUrl), APP, () => at)
-    expect((await first.call('POST', query, '{}', 0)).code).toBe(0)
-    const second = new Client(new URL(rig.server.httpUrl), APP, () => at + asked++)
-    expect((await second.call('POST', query, '{}', 0)).code).toBe(0)
-    expect(asked).toBe(3)
-    const stuck = new Client(new URL(rig.server.httpUrl), APP, () => at)
-    await expect(stuck.call('POST', query, '{}', 0)).rejects.toThrow(CallFailed)
+    for (const _ of ['one process', 'another', 'a third']) {
+      const client = new Client(new URL(rig.server.httpUrl), APP, () => at)
+      expect((await client.call('POST', query, '{}', 0)).code).toBe(0)
+    }
+  })
+
+  it('is asked again when the connection broke off, and does not do twice what it did', async () => {
+    const cutter = await Cutter.start(rig.server.httpUrl)
+    try {
+      const client = new Client(new URL(cutter.url), APP)
+      const query = { action: 'setMeasurepoint', orgId: ORG, assetId: 'a1', measurepointId: 'Int_value' }
+      const before = (await calls('d1').search()).data.length
+      cutter.fault = asked => (cutter.asked(asked.what) === 1 && asked.what === 'setMeasurepoint' ? 'swallow' : 'pass')
+      const answer = await client.call('POST', { ...query, pendingTtl: '600' }, '{"value":1}', 0)
+      expect(cutter.asked('setMeasurepoint')).toBe(2)
+      const { data } = await calls('d1').search()
+      expect(data).toHaveLength(before + 1)
+      expect(data[0].commandId).toBe((answer.data as { commandId: string }).commandId)
+    } finally {
+      await cutter.stop()
+    }
   })
 })
 

@@ -14,7 +14,7 @@ let program: Program
 beforeAll(() => {
   program = new Program()
   for (const name of ['scripts', 'examples']) cpSync(join(root, name), join(program.folder, name), { recursive: true })
-  symlinkSync(join(root, 'src'), join(program.folder, 'src'))
+  for (const name of ['src', 'packages']) symlinkSync(join(root, name), join(program.folder, name))
 })
 afterAll(() => program.remove())
 

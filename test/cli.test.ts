@@ -82,7 +82,7 @@ describe('a wrong line', () => {
     [['fleet'], 'downlink: name one of: fleet apply. See: downlink fleet --help'],
     [
       ['command'],
-      'downlink: name one of: command send, command get, command list, command cancel. See: downlink command --help',
+      'downlink: name one of: command send, command get, command list, command cancel, command cancel-many, command explain, command timeline. See: downlink command --help',
     ],
     [['bogus', '--x'], 'downlink: unknown command "bogus". See: downlink --help'],
     [['serve', '--htp', '1'], 'unknown option --htp, did you mean --http?'],

@@ -30,6 +30,7 @@ describe('serve configuration', () => {
       codecsDir: null,
       auth: 'signature',
       iKnowThisIsOpen: false,
+      webhooks: 'public',
       nodeId: null,
       signal: null,
       queueCap: 50,
@@ -39,6 +40,7 @@ describe('serve configuration', () => {
       maxInputBytes: 65_536,
       clockWindowMinutes: 10,
       secretKey: null,
+      adminToken: null,
       logLevel: 'info',
     })
   })
@@ -51,6 +53,7 @@ describe('serve configuration', () => {
     ['fleet', 'DOWNLINK_FLEET', 'fleet.yaml', { fleetFile: 'fleet.yaml' }],
     ['codecs', 'DOWNLINK_CODECS', 'codecs', { codecsDir: 'codecs' }],
     ['auth', 'DOWNLINK_AUTH', 'open', { auth: 'open' }],
+    ['webhooks', 'DOWNLINK_WEBHOOKS', 'any', { webhooks: 'any' }],
     ['node-id', 'DOWNLINK_NODE_ID', '1023', { nodeId: 1023 }],
     ['queue-cap', 'DOWNLINK_QUEUE_CAP', '1', { queueCap: 1 }],
     ['ready-after', 'DOWNLINK_READY_AFTER', '0', { readyAfterMs: 0 }],
@@ -72,6 +75,18 @@ describe('serve configuration', () => {
   it('covers every option but those of TLS, the flags and the one of nodes in that table', () => {
     const others = ['mqtts', 'tls-cert', 'tls-key', 'tls-client-ca', 'proxy-protocol', 'i-know-this-is-open', 'signal']
     expect(serveSpec.options.map(({ name }) => name).sort()).toEqual([...table.map(([name]) => name), ...others].sort())
+  })
+
+  it('lets webhooks go anywhere by itself only where nobody but this machine reaches an open server', () => {
+    const open = ['--auth', 'open']
+    expect(config(open).webhooks).toBe('any')
+    expect(config([...open, '--http', 'localhost:1']).webhooks).toBe('any')
+    expect(config([...open, '--webhooks', 'public']).webhooks).toBe('public')
+    expect(config(open, { DOWNLINK_WEBHOOKS: 'public' }).webhooks).toBe('public')
+    expect(config([...open, '--http', '0.0.0.0:1', '--i-know-this-is-open']).webhooks).toBe('public')
+    expect(problems(['--webhooks', 'private'])).toEqual([
+      '--webhooks (DOWNLINK_WEBHOOKS): "private" is not one of public, any',
+    ])
   })
 
   it('takes TLS as a whole', () => {
@@ -267,6 +282,7 @@ describe('serve configuration', () => {
       ['--codecs dir', 'DOWNLINK_CODECS'],
       ['--auth signature|open', 'DOWNLINK_AUTH, default signature'],
       ['--i-know-this-is-open', 'DOWNLINK_I_KNOW_THIS_IS_OPEN'],
+      ['--webhooks public|any', 'DOWNLINK_WEBHOOKS'],
       ['--node-id n', 'DOWNLINK_NODE_ID'],
       ['--signal url', 'DOWNLINK_SIGNAL'],
       ['--queue-cap n', 'DOWNLINK_QUEUE_CAP, default 50'],

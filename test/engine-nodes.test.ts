@@ -8,7 +8,7 @@ import { errors } from '../src/core/errors.ts'
 import { Ids } from '../src/core/ids.ts'
 import { BATCH_STALL_MS, NODE_MARGIN_MS, NODE_SWEEP_MS, RETRY_AFTER_MS } from '../src/core/limits.ts'
 import type { Others } from '../src/core/queue.ts'
-import { type Accepted, Engine } from '../src/engine.ts'
+import { Engine, type Fresh } from '../src/engine.ts'
 import { openMemory } from '../src/store/memory.ts'
 import { CommitUnknown, LeaseLost, StoreUnavailable } from '../src/store/nodes.ts'
 import type { Store } from '../src/store/store.ts'
@@ -104,9 +104,10 @@ async function connect({ device }: Rig, node: TestNode): Promise<RecordingLink &
   return link
 }
 
-async function accepted(answer: Promise<unknown>): Promise<Accepted> {
-  const said = (await answer) as Accepted
-  expect(said.ok).toBe(true)
+async function accepted(answer: Promise<unknown>): Promise<Fresh> {
+  const said = (await answer) as Fresh
+  expect(said).toMatchObject({ ok: true })
+  expect(said).not.toHaveProperty('repeated')
   return said
 }
 
@@ -208,6 +209,69 @@ describe('a device on another node', () => {
     expect(cancelled).toMatchObject({ ok: true, cancelled: [{ id: ids[1] }, { id: ids[2] }] })
     await r.b.engine.apply(r.device, success(ids[0] ?? ''))
     expect(link.published.map(({ commandId }) => commandId)).toEqual([ids[0]])
+  })
+})
+
+describe('a call that is repeated at another node', () => {
+  const once = { application: 'app', key: 'k', requestHash: 'h', keepMs: 60_000 }
+  const asks = async ({ engine }: TestNode, device: number, over = {}) => {
+    const answer = await engine.enqueue(device, instant({ repeatable: once, ...over }), true)
+    if (!answer.ok) throw new Error(answer.message)
+    return { ...answer, id: 'repeated' in answer ? answer.repeated.commandId : answer.command.id }
+  }
+
+  it('makes one command, also where both come at once, and its answer comes to both', async () => {
+    const r = await rig()
+    const link = await connect(r, r.b)
+    const [here, there] = await Promise.all([asks(r.a, r.device), asks(r.b, r.device)])
+    expect(here.id).toBe(there.id)
+    expect(['repeated' in here, 'repeated' in there].sort()).toEqual([false, true])
+    await r.rest()
+    expect(link.published).toHaveLength(1)
+    await r.b.engine.apply(r.device, success(here.id))
+    await r.advance(NODE_SWEEP_MS)
+    const [one, other] = await Promise.all([here.settlement, there.settlement])
+    expect(one).toMatchObject({
+      type: 'settled',
+      command: { state: State.succeeded },
+      outcome: { deviceMessage: 'done' },
+    })
+    expect(other).toEqual(one)
+  })
+
+  it('is answered within one look where nothing tells the node that it waits', async () => {
+    const r = await rig()
+    await connect(r, r.a)
+    const first = await asks(r.a, r.device)
+    const joined = await asks(r.b, r.device)
+    await r.a.engine.apply(r.device, success(first.id))
+    let told: unknown = null
+    void joined.settlement?.then(settlement => {
+      told = settlement
+    })
+    await r.rest()
+    expect(told).toBeNull()
+    await r.advance(NODE_SWEEP_MS)
+    expect(told).toEqual(await first.settlement)
+  })
+
+  it('finds out what became of a call whose answer was lost', async () => {
+    const lost: { isLost: boolean } = { isLost: true }
+    const r = await rig({
+      of: (store, node) =>
+        node === 1
+          ? store
+          : watch(store, 'commit', async call => {
+              const stale = await call()
+              if (lost.isLost) throw new CommitUnknown('the answer was lost')
+              return stale
+            }),
+    })
+    const command = newCommand({ repeatable: once })
+    expect(await r.b.engine.enqueue(r.device, command, false)).toMatchObject({ code: errors.outcomeUnknown.code })
+    const again = await r.a.engine.enqueue(r.device, command, false)
+    expect(again).toMatchObject({ ok: true, repeated: { key: 'k' }, command: { state: State.created } })
+    expect((await r.store.search(r.device, null, 0, 10)).total).toBe(1)
   })
 })
 
@@ -460,7 +524,7 @@ describe('a store that cannot be reached', () => {
     const { r, fault } = await failing()
     fault.error = new CommitUnknown('closed')
     const answer = await r.b.engine.enqueue(r.device, newCommand(), false)
-    expect(answer).toMatchObject({ ok: false, code: errors.unavailable.code })
+    expect(answer).toMatchObject({ ok: false, code: errors.outcomeUnknown.code })
     expect(answer).toMatchObject({ message: expect.stringContaining('not known whether this was done') })
     expect(answer).not.toMatchObject({ message: expect.stringContaining('nothing was stored') })
   })

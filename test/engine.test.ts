@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { State } from '../src/core/command.ts'
 import { Ids } from '../src/core/ids.ts'
 import { ENGINE_QUEUE_MAX, PURGE_EVERY_MS, WAITERS_MAX } from '../src/core/limits.ts'
-import type { Accepted } from '../src/engine.ts'
+import type { Fresh } from '../src/engine.ts'
 import { openMemory } from '../src/store/memory.ts'
 import type { Batch, Store } from '../src/store/store.ts'
 import { ManualClock } from './rig/clock.ts'
@@ -12,9 +12,10 @@ import { newCommand, RecordingLink, type Rig, rig } from './rig/engine.ts'
 
 const instant = (over = {}) => newCommand({ pendingTtlS: 0, ...over })
 
-async function accepted(r: Rig, command = newCommand(), wait = false, device = 0): Promise<Accepted> {
+async function accepted(r: Rig, command = newCommand(), wait = false, device = 0): Promise<Fresh> {
   const answer = await r.engine.enqueue(r.devices[device]!, command, wait)
   if (!answer.ok) throw new Error(answer.message)
+  if ('repeated' in answer) throw new Error(`repeats ${answer.repeated.commandId}`)
   return answer
 }
 

@@ -288,6 +288,7 @@ describe('values', () => {
       [`organizations: [{orgId: ${'x'.repeat(65)}}]`, 'orgId must be 1 to 64 characters'],
       ['organizations: [{orgId: o1, name: " "}]', 'name must be 1 to 256 characters'],
       ['organizations: [{orgId: o1, name: "a\\0b"}]', 'name must be 1 to 256 characters'],
+      ['organizations: [{orgId: o1, name: "a\\u202Eb"}]', 'and no control or format characters'],
       ['organizations: [{orgId: o1, devices: 5}]', 'devices must be a list; it is a number'],
       ['organizations: [{orgId: o1, models: [5]}]', 'models[0] must be a map with modelId and a thing model'],
       [withDevices(device(1, ', disabled: yes')), 'disabled must be true or false; it is a string'],

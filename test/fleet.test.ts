@@ -6,11 +6,11 @@ import { inspect } from 'node:util'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { MODELS_CACHED_MAX } from '../src/core/limits.ts'
 import { describeProblem, type FleetFile, parseFleetFile } from '../src/fleet/file.ts'
-import { allows, BrokenFleet, Fleet } from '../src/fleet/fleet.ts'
+import { BrokenFleet, Fleet } from '../src/fleet/fleet.ts'
 import { randomKey, SecretError, Secrets } from '../src/fleet/secrets.ts'
 import { openMemory } from '../src/store/memory.ts'
 import { openSqlite } from '../src/store/sqlite.ts'
-import { FleetConflict, type FleetRows, type Grant, type Store } from '../src/store/store.ts'
+import { FleetConflict, type FleetRows, type Store } from '../src/store/store.ts'
 
 const NOW = 1_760_000_000_000
 
@@ -293,46 +293,7 @@ describe.each(['memory', 'sqlite'])('the fleet on %s', kind => {
   })
 })
 
-describe('allows', () => {
-  const device = { orgId: 'o1', productKey: 'p1', assetId: 'a1' }
-  const may = (grants: readonly Grant[], orgId = 'o1') =>
-    (['Control', 'Read'] as const).map(action => allows({ orgId, grants }, action, device))
-  const grant = (actions: string[], scope: Grant['scope'] = 'all', resource = 'Asset'): Grant => ({
-    resource,
-    actions,
-    scope,
-  })
-
-  it('goes by action: Control implies Read, not the other way', () => {
-    expect(may([])).toEqual([false, false])
-    expect(may([grant(['Read'])])).toEqual([false, true])
-    expect(may([grant(['Control'])])).toEqual([true, true])
-    expect(may([grant(['Control', 'Read'])])).toEqual([true, true])
-    expect(may([grant([])])).toEqual([false, false])
-    expect(may([grant(['Full Access'])])).toEqual([false, false])
-  })
-
-  it('goes by scope', () => {
-    expect(may([grant(['Control'], { productKeys: ['p0', 'p1'] })])).toEqual([true, true])
-    expect(may([grant(['Control'], { productKeys: ['p0'] })])).toEqual([false, false])
-    expect(may([grant(['Control'], { assetIds: ['a1'] })])).toEqual([true, true])
-    expect(may([grant(['Control'], { assetIds: ['p1', 'a2'] })])).toEqual([false, false])
-    expect(may([grant(['Control'], { assetIds: [] })])).toEqual([false, false])
-  })
-
-  it('needs action and scope in one grant', () => {
-    expect(may([grant(['Read']), grant(['Control'], { assetIds: ['a2'] })])).toEqual([false, true])
-    expect(may([grant(['Read'], { assetIds: ['a2'] }), grant(['Control'], { productKeys: ['p1'] })])).toEqual([
-      true,
-      true,
-    ])
-  })
-
-  it('never crosses organizations, and knows no other resource', () => {
-    expect(may([grant(['Control'])], 'o2')).toEqual([false, false])
-    expect(may([grant(['Control'], 'all', 'Model Management')])).toEqual([false, false])
-  })
-
+describe('applying again', () => {
   it('leaves what applications and gateways decided alone, where the file says nothing about it', async () => {
     const text = (more = '') => `
 organizations:

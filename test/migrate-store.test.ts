@@ -93,7 +93,10 @@ async function trigger(table: string, body: string, when = 'before insert', each
 
 async function expectEmpty(): Promise<void> {
   const counts = await Promise.all(
-    tables.map(async ({ name }) => [name, Number((await sql(`select count(*) as n from ${name}`))[0]!.n)] as const),
+    tables.map(async ({ name, asMade = 'false' }) => {
+      const [rows] = await sql(`select count(*) as n from ${name} where not (${asMade})`)
+      return [name, Number(rows!.n)] as const
+    }),
   )
   expect(counts.filter(([, count]) => count > 0)).toEqual([])
 }
@@ -129,7 +132,7 @@ async function fill(): Promise<void> {
       applications: [...fleet.applications, { ...fleet.applications[0]!, appKey: 'app0', secret: 'other' }],
       products: [...fleet.products, { productKey: 'bare', orgId: 'o2', secret: 's', modelId: null, json: '{}' }],
       devices: [
-        { ...a1!, timezone: 'Europe/Berlin', certificateSerial: '0a1b' },
+        { ...a1!, timezone: 'Europe/Berlin', certificateSerial: '0a1b', description: TEXTS.join('|') },
         { ...a2!, gatewayAssetId: 'a4' },
         a3!,
         { ...a4!, disabled: true },
@@ -176,7 +179,17 @@ async function fill(): Promise<void> {
       lastOfflineAt: T0 - 1,
     },
   )
-  await commit(7, 40, { inserts: [inserted(asFinal(created(id(41))))], events: [event(1, id(41))] }, 3, { eventSeq: 1 })
+  const kept = {
+    application: 'app1',
+    key: 'k',
+    requestHash: 'ab',
+    commandId: id(41),
+    refusedCode: null,
+    expireAt: T0 + 50,
+  }
+  const accepted = event(1, id(41), { to: State.created })
+  await commit(7, 40, { inserts: [inserted(asFinal(created(id(41))))], events: [accepted] }, 3, { eventSeq: 1 })
+  await commit(7, 41, { kept: [kept, { ...kept, key: 'k2', refusedCode: 11_421 }] }, 2)
   await commit(7, 42, {}, 3, { deleted: true })
   for (const [n, token] of ['t-z', 't-a', 't-m'].entries()) await store.saveToken(token, 'app1', n === 0 ? T0 : T0 + 9)
   await store.useEncryption('used', T0 + 1)
@@ -206,9 +219,20 @@ async function fill(): Promise<void> {
     { type: 'tags', deviceId: 4, set: TEXTS.map((text, n): [string, string] => [`${9 - n}`, text]), remove: [] },
   ])
   await store.close()
-  edit(
-    `insert into idempotency values ('app1', 1, 'k', 'hash', '{"code":0}', ${T0}), ('app1', 2, 'k', 'hash', '{}', ${T0})`,
-  )
+  edit(`insert into event (device_id, device_seq, at, by, reason) values (3, 9, 1, '', 'before there was a stream');
+    update stream set lost = 2;
+    ${later.map(one => `insert into ${one} ${rowOf(one)};`).join('\n')}`)
+}
+
+/** What other parts keep: of each table a row, in an order in which each comes after those that it refers to. */
+const later = ['webhook', 'dead_letter', 'job', 'task', 'cancellation', 'cancellation_item']
+
+/** A row with the same text, or the same number, in all of its columns. */
+function rowOf(name: string): string {
+  const { columns } = tables.find(table => table.name === name)!
+  const value = (column: string, type: string) =>
+    column === 'org_id' ? `'${ORG}'` : type === 'text' ? "'same'" : type === 'boolean' ? 1 : 5
+  return `(${columns.map(each => each.name).join()}) values (${columns.map(each => value(each.name, each.type)).join()})`
 }
 
 /** All that can be read through the port. */
@@ -217,6 +241,15 @@ const everything = async (store: Store & Nodes) => ({
   records: await Promise.all([1, 2, 3, 4].map(each => store.search(each, null, 0, 1_000))),
   events: await Promise.all([1, 2, 3, 4].map(each => store.events(each, null, 1_000))),
   counts: new Map([...(await store.countByState())].sort()),
+  kept: (
+    await store.load([{ deviceId: 2, commandIds: [], keys: ['k', 'k2'].map(key => ({ application: 'app1', key })) }])
+  )[0]!.kept,
+  stream: [await store.changesAfter(0, null, 100, 100), await store.streamEnds(), await store.timeline(id(41), 9)],
+  tallies: await store.tallies(ORG, null, 0, 2 * T0, 60_000),
+  waiting: (await Promise.all([1, 2, 4].map(each => store.deviceLine(each)))).map(line => [
+    line?.waiting,
+    line?.oldestWaitingAt,
+  ]),
   due: [await store.due(T0 + 1_000, 10), await store.nextDue()],
   nodes: [await store.node(0), await store.node(7), await store.node(9)],
   organizations: [await store.organization(ORG), await store.organization('o2')],
@@ -258,17 +291,19 @@ describe('what is moved', () => {
     const nobody = before.queues.map(queue => queue && { ...queue, sessionNode: null })
     expect(after).toEqual({ ...before, queues: nobody })
     expect(await sql('select id from device where wanting or session_node is not null')).toEqual([])
-    expect(await sql('select * from idempotency order by device_id')).toMatchObject([
-      {
-        application: 'app1',
-        device_id: 1,
-        key: 'k',
-        request_hash: 'hash',
-        answer: '{"code":0}',
-        expire_at: String(T0),
-      },
-      { device_id: 2 },
+    expect(before.kept).toMatchObject([
+      { key: 'k', commandId: id(41), refusedCode: null },
+      { key: 'k2', refusedCode: 11_421 },
     ])
+    expect(before.stream[0]).toMatchObject({
+      upTo: 4,
+      changes: [{}, {}, {}, { device: { assetId: 'a3', deletedAt: T0 + 42 } }],
+    })
+    expect(before.stream[1]).toEqual({ given: 4, lost: 2 })
+    expect(before.tallies).not.toEqual([])
+    expect(before.waiting[0]).toEqual([14, T0])
+    for (const one of later) expect(await sql(`select * from ${one}`)).toHaveLength(1)
+    expect(await sql('select position from event where device_seq = 9')).toEqual([{ position: null }])
     expect(await store.useEncryption('used', T0)).toBe(false)
     // The file still has everything, for as long as it is kept.
     expect(await everything(opened(openSqlite(file)))).toEqual(before)
@@ -278,7 +313,7 @@ describe('what is moved', () => {
     await fill()
     expect((await migrate()).code).toBe(0)
     const store = await openNew()
-    await store.addDevices([deviceRow('new')])
+    await store.addDevices([deviceRow('new')], T0)
     expect((await store.deviceByAsset('new'))!.id).toBe(5)
     await store.applyFleet(fleetRows({ applications: [{ appKey: 'app9', orgId: ORG, secret: 's', grants: [] }] }), T0)
     expect(await sql('select id, app_key from application order by id')).toMatchObject([
@@ -297,12 +332,22 @@ describe('what is moved', () => {
       node: 0,
       lastCommandId: makeId(T0 + 60, 0, 0),
       now: T0 + 60,
-      changes: [changeOf(queue, { updates: [{ command: asFinal(sent), from: State.sent }] })],
+      changes: [
+        changeOf(
+          { ...queue, eventSeq: 4 },
+          {
+            updates: [{ command: asFinal(sent), from: State.sent }],
+            events: [event(4, sent.id, { from: State.sent, to: State.succeeded })],
+          },
+        ),
+      ],
     })
     expect(stale).toEqual([])
+    expect(await store.placeEvents(10)).toBe(1)
+    expect(await store.changesAfter(4, null, 10, 10)).toMatchObject({ changes: [{ position: 5, event: { seq: 4 } }] })
     const counts = await store.countByState()
     expect([counts.get(State.sent), counts.get(State.succeeded), counts.get(State.created)]).toEqual([undefined, 3, 14])
-    expect(await store.purge(T0 + 1_000, 100)).toBe(8)
+    expect(await store.purge(T0 + 1_000, 100)).toBe(9)
     expect(await store.countByState()).toEqual(new Map([[State.created, 14]]))
   })
 
@@ -344,10 +389,11 @@ describe('what is moved', () => {
       table.columns.map(({ name, type }) => ({ name: `${table.name}.${name}`, type: types[type] })),
     )
     const lives = ['node.epoch', 'node.batch_no', 'node.lease_until']
-    const leftOut = [...lives, 'device.session_node']
+    const turns = ['turn.holder', 'turn.name', 'turn.until_at']
+    const leftOut = [...lives, ...turns, 'device.session_node']
     const names = copied.map(({ name }) => name)
     expect([...names, ...leftOut].sort()).toEqual([...kept.map(({ name }) => name), 'token.saved_no'].sort())
-    const own = [...leftOut, 'node.holder', 'node.commands', 'device.wanting']
+    const own = [...leftOut, 'node.holder', 'node.commands', 'device.wanting', 'device.is_waiting']
     const byName = (a: { name?: unknown }, b: { name?: unknown }) => (String(a.name) < String(b.name) ? -1 : 1)
     expect(copied.sort(byName)).toEqual(columns.filter(({ name }) => !own.includes(String(name))).sort(byName))
   })
@@ -792,7 +838,7 @@ describe('what ends it early', () => {
     const { code } = await migrate()
     expect(code).toBe(0)
     const [count] = await sql('select count(*) as n from event')
-    expect(count).toEqual({ n: '4' })
+    expect(count).toEqual({ n: '5' })
   })
 
   test('a connection that is lost says so, and nothing is there', async () => {

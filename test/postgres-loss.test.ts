@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { CommitUnknown, LeaseLost, type Nodes, StoreUnavailable } from '../src/store/nodes.ts'
+import { CommitUnknown, LeaseLost, type Nodes, StoreUnavailable, WriteUnknown } from '../src/store/nodes.ts'
 import { openPostgres } from '../src/store/postgres.ts'
 import type { Bearing } from '../src/store/postgres-connection.ts'
 import type { DeviceChange, Store } from '../src/store/store.ts'
@@ -277,10 +277,10 @@ describe('other writes whose COMMIT is not answered', () => {
 
   test('devices are added once, moved once, and a fleet is applied', async () => {
     lose()
-    await store.addDevices([deviceRow('n1'), deviceRow('n2', { gatewayAssetId: 'n1' })])
+    await store.addDevices([deviceRow('n1'), deviceRow('n2', { gatewayAssetId: 'n1' })], T0)
     expect(await direct.countDevices('pk1')).toBe(4)
     // Whoever adds them again is told so, as ever.
-    await expect(store.addDevices([deviceRow('n1')])).rejects.toThrow(/exists already/)
+    await expect(store.addDevices([deviceRow('n1')], T0)).rejects.toThrow(/exists already/)
     lose()
     await store.moveDevices([{ assetId: 'a1', from: null, to: 'n1' }])
     expect((await direct.subDevices('n1')).map(({ assetId }) => assetId)).toEqual(['a1', 'n2'])
@@ -302,6 +302,15 @@ describe('other writes whose COMMIT is not answered', () => {
     expect(await store.saveData([{ type: 'tags', deviceId: device, set, remove: [] }])).toEqual([true])
     expect([...(await direct.tags(device))]).toEqual(set)
     expect(proxy.commits).toBe(2)
+  })
+
+  test('is not called undone where the store is gone as well, and nobody learns whether it was done', async () => {
+    const hasty = await open({ retryMs: 150 })
+    proxy.nextCommit('cutAfter', true)
+    const adding = hasty.addDevices([deviceRow('n1')], T0)
+    await expect(adding).rejects.toThrow(WriteUnknown)
+    proxy.up()
+    expect(await direct.deviceByAsset('n1')).not.toBeNull()
   })
 
   test('an encryption is not called used where it may have been this call that used it', async () => {

@@ -470,20 +470,25 @@ describe('migrations', () => {
       insert into command_body values (${id(1)}, '{}', '1', null, null, null);
       insert into event values (2, 1, ${id(1)}, null, 1, ${T0}, 'app1', 'accepted', null);
       insert into node (node_no, batch_no, last_command_id, clock_at, commands) values (0, 4, ${id(1)}, ${T0}, '{1,0,0,0,0,0,0}')`)
-    const store = await open()
-    const { lease: _, ...taken } = (await store.takeNode(0, 60_000))!
-    expect(taken).toMatchObject({ lastCommandId: id(1), clockFloor: T0 })
-    const sub = { gatewayAssetId: 'gate', certificateSerial: null, disabled: true }
-    expect(await store.deviceByAsset('sub')).toMatchObject({ id: 2, ...sub })
-    expect(await loadOne(store, 2)).toMatchObject({ version: 7, eventSeq: 1, open: [{ id: id(1) }] })
-    expect(await store.countByState()).toEqual(new Map([[State.created, 1]]))
+    await open({ migrations: own.slice(0, 2) })
     // As a program that knows only the first schema does.
     await sql(`insert into device (asset_id, org_id, product_key, device_key, secret, name_json, timezone, disabled, gateway_id)
         values ('new', 'o1', 'pk1', 'new', 's', '{}', '+08:00', false, 1);
       update device set version = version + 1, session_no = 3 where id = 2`)
-    expect((await store.subDevices('gate')).map(({ assetId }) => assetId)).toEqual(['sub', 'new'])
-    expect(await commit(store, 0, changeOf(await loadOne(store, 2)))).toEqual([])
     await open({ migrations: own.slice(0, 1) })
+    const store = await open()
+    const { lease: _, ...taken } = (await store.takeNode(0, 60_000))!
+    expect(taken).toMatchObject({ lastCommandId: id(1), clockFloor: T0 })
+    const sub = { gatewayAssetId: 'gate', certificateSerial: null, disabled: true, description: null, createdAt: null }
+    expect(await store.deviceByAsset('sub')).toMatchObject({ id: 2, ...sub })
+    expect((await store.subDevices('gate')).map(({ assetId }) => assetId)).toEqual(['sub', 'new'])
+    expect(await loadOne(store, 2)).toMatchObject({ version: 8, sessionNo: 3, eventSeq: 1, open: [{ id: id(1) }] })
+    expect(await store.countByState()).toEqual(new Map([[State.created, 1]]))
+    expect(await store.deviceLine(2)).toMatchObject({ waiting: 1, oldestWaitingAt: T0 })
+    // What happened before there was a stream is in none, and takes no place in it.
+    expect(await store.placeEvents(10)).toBe(0)
+    expect(await store.changesAfter(0, null, 10, 10)).toEqual({ changes: [], upTo: 0, isFull: false })
+    expect(await commit(store, 0, changeOf(await loadOne(store, 2)))).toEqual([])
   })
 
   test('make the schema that is written down', async () => {
@@ -507,7 +512,7 @@ describe('migrations', () => {
     const added = [...text.matchAll(/alter table (\w+) add column (\w+)/g)].map(
       ([, table, column]) => `${table}.${column}`,
     )
-    const own = ['device.wanting', 'node.commands', 'node.holder', 'token.saved_no']
+    const own = ['device.is_waiting', 'device.wanting', 'node.commands', 'node.holder', 'token.saved_no']
     const version = ['schema_version.breaking', 'schema_version.name', 'schema_version.number']
     expect(columns.sort()).toEqual([...tables, ...added, ...own, ...version].sort())
   })
@@ -614,13 +619,13 @@ describe('the schema', () => {
     const store = await openNode(0)
     const [device] = await addDevices(store, 'a1')
     await put(store, device!, created(id(1)))
-    for (let n = 0; n < 20; n += 1)
-      await commit(store, 0, changeOf({ ...(await loadOne(store, device!)), eventSeq: n }))
+    for (let n = 2; n < 22; n += 1) await put(store, device!, created(id(n)))
     await store.close()
     await soon(async () => {
       const [stats] = await sql("select n_tup_upd, n_tup_hot_upd from pg_stat_user_tables where relname = 'device'")
       expect(Number(stats!.n_tup_upd)).toBeGreaterThanOrEqual(21)
-      expect(stats!.n_tup_hot_upd).toBe(stats!.n_tup_upd)
+      // The first one, by which the device comes to have something that waits.
+      expect(Number(stats!.n_tup_upd) - Number(stats!.n_tup_hot_upd)).toBe(1)
     })
   })
 })
@@ -646,7 +651,19 @@ describe('plans', () => {
       insert into command select g, 1 + g % 5000, case when g <= 5000 then 4 when g % 20 = 0 then 1 else 5 end, 1, 'x', 30, 600, g, g, g, g, g, 1, '', 0, 0
         from generate_series(1, 40000) g;
       insert into command_body select g, '{}', '{}', null, null, null from generate_series(1, 40000) g;
-      insert into event select 1 + g % 5000, g / 5000, case when g % 10 > 0 then g end, null, 1, g, '', '', null from generate_series(1, 40000) g;
+      insert into event select 1 + g % 5000, g / 5000, case when g % 10 > 0 then g end, null, 1, g, '', '', null, case when g < 39900 then g else 0 end
+        from generate_series(1, 40000) g;
+      insert into deleted_device select 10000 + g, 'o', 'p', 'k', 'a', '', g from generate_series(1, 3000) g;
+      insert into tally select 'o' || g, 'p', g * 60000, 0, 0, 1, 1 from generate_series(1, 3000) g;
+      insert into turn select 't' || g, 'h', g from generate_series(1, 3000) g;
+      insert into webhook select 'w' || g, 'o' || g, '', '', '{}', '', g, false, g, 0, null, g, null from generate_series(1, 3000) g;
+      insert into dead_letter select 'w' || g % 3000, g, '{}', g, '' from generate_series(1, 20000) g;
+      insert into job select 'j' || g, 'o' || g, '', g, g, '{}', '{}', 'running', 9, null, g, case when g % 50 = 0 then g end, g from generate_series(1, 5000) g;
+      insert into task select 'j' || g % 5000, g / 5000, g % 5000, 'p' || g % 100, 'k' || g % 5000, 'd' || g % 5000, 'INIT', g, 1, 0, 0,
+        case when g % 50 = 0 then g end, null, null, null, g, g from generate_series(1, 40000) g;
+      insert into cancellation select 'c' || g, 'o' || g, '', g, '{}', false, 'running', g, 9, 9, 9, 9, 9, case when g % 50 = 0 then g end, g
+        from generate_series(1, 5000) g;
+      insert into cancellation_item select 'c' || g % 5000, g, g % 5000, g % 50 > 0, 1, false from generate_series(1, 40000) g;
       insert into latest_value select 1 + g % 5000, 'p' || g / 5000, '1', null, g from generate_series(1, 20000) g;
       insert into latest_event select 1 + g % 5000, 'e' || g / 5000, '{}', g from generate_series(1, 20000) g;
       insert into device_attribute select 1 + g % 5000, g / 5000, 'a' || g / 5000, '1' from generate_series(1, 20000) g;
@@ -663,6 +680,12 @@ describe('plans', () => {
     /** A table of a row per node, or one that is cleared now and then by a statement of its own. */
     const mayScan =
       /^(countByState|clockFloor|ping|purgeEncryptions|purgeTokens|freeNode|liveNodes|dueFor|countPurged)$/
+    /** One row; an index that has nothing but what is asked for; what may be asked for all there are; and, once in the life of a process, all devices. */
+    const isFit = (name: string, table: string): boolean =>
+      table === 'stream' ||
+      (name === 'webhooks' && table === 'webhook') ||
+      (name === 'placeEvents' && table === 'event_unplaced') ||
+      (name === 'endSessions' && table.startsWith('device'))
     const scanned: string[] = []
     for (const [name, text] of Object.entries(statements)) {
       const { rows } = await client.query<{ 'QUERY PLAN': string }>(`explain (generic_plan) ${text}`)
@@ -672,6 +695,7 @@ describe('plans', () => {
       ]
       const whole = scans
         .map(scan => scan[1] ?? scan[2])
+        .filter(table => !isFit(name, table!))
         .filter(table => !(mayScan.test(name) && /^(node|schema_version|seen_encryption|token)/.test(table!)))
       if (whole.length > 0) scanned.push(`${name}: ${whole}`)
     }

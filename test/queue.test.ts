@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { type Command, isOpen, Kind, makeId, State, stateName } from '../src/core/command.ts'
+import { type Command, idMs, isOpen, Kind, makeId, State, stateName } from '../src/core/command.ts'
 import { errors } from '../src/core/errors.ts'
 import { LATE_REPLIES_KEPT, NODE_LEASE_MS, NODE_MARGIN_MS } from '../src/core/limits.ts'
 import {
@@ -14,12 +14,13 @@ import {
   type Enqueue,
   type Input,
   isDue,
+  type KeptAnswer,
   lapsesAt,
   type Presence,
   type Queue,
   type Situation,
-  transitions,
 } from '../src/core/queue.ts'
+import { transitions } from '../src/core/step.ts'
 
 const T0 = 1_700_000_000_000
 const TTL_S = 600
@@ -43,9 +44,23 @@ function emptyQueue(over: Partial<Queue> = {}): Queue {
     lastOfflineAt: null,
     open: [],
     named: [],
+    kept: [],
     ...over,
   }
 }
+
+const KEEP_MS = 1_000_000
+const ONCE = { application: 'app', key: 'k', requestHash: 'a'.repeat(64), keepMs: KEEP_MS }
+/** What an earlier call with that key has left. */
+const keptAnswer = (over: Partial<KeptAnswer> = {}): KeptAnswer => ({
+  application: ONCE.application,
+  key: ONCE.key,
+  requestHash: ONCE.requestHash,
+  commandId: idAt(T0),
+  refusedCode: null,
+  expireAt: T0 + KEEP_MS,
+  ...over,
+})
 
 function enqueueInput(over: Partial<Enqueue> = {}): Enqueue {
   return {
@@ -93,6 +108,7 @@ function queueWith(...commands: Command[]): Queue {
 /** The command of an enqueue that was not refused. */
 function accepted({ answer }: Decision<Answers['enqueue']>): Command {
   if (!answer.ok) throw new Error(answer.message)
+  if ('repeated' in answer) throw new Error(`repeats ${answer.repeated.commandId}`)
   return answer.command
 }
 
@@ -122,6 +138,7 @@ describe('the table: what each input does to a command in each state', () => {
     | 'timedOut'
   type Column =
     | 'enqueue of another'
+    | 'enqueue, repeated'
     | 'cancel one'
     | 'cancel all'
     | 'connected, was away'
@@ -164,6 +181,11 @@ describe('the table: what each input does to a command in each state', () => {
   const connected = { type: 'connected', activates: true } as const
   const columns: Record<Column, (command: Command) => Cell> = {
     'enqueue of another': () => ({ input: enqueueInput(), situation: at(T0 + 1, waiting) }),
+    'enqueue, repeated': () => ({
+      input: enqueueInput({ repeatable: ONCE }),
+      situation: at(T0 + 1, waiting),
+      device: { kept: [keptAnswer({ commandId: subject })] },
+    }),
     'cancel one': () => ({ input: { type: 'cancel', commandId: subject, by: 'app' }, situation: at(T0 + 1, waiting) }),
     'cancel all': () => ({ input: { type: 'cancel', commandId: null, by: 'app' }, situation: at(T0 + 1, waiting) }),
     'connected, was away': () => ({ input: connected, situation: at(T0 + 1, null) }),
@@ -202,6 +224,7 @@ describe('the table: what each input does to a command in each state', () => {
   }
   const nothing: Record<Column, Expected> = {
     'enqueue of another': 'ignored',
+    'enqueue, repeated': 'ignored',
     'cancel one': 'ignored',
     'cancel all': 'ignored',
     'connected, was away': 'ignored',
@@ -229,6 +252,7 @@ describe('the table: what each input does to a command in each state', () => {
   const table: Record<Row, Record<Column, Expected>> = {
     'created, cached': {
       'enqueue of another': 'ignored',
+      'enqueue, repeated': 'ignored',
       'cancel one': State.cancelled,
       'cancel all': State.cancelled,
       'connected, was away': 'ignored',
@@ -254,6 +278,7 @@ describe('the table: what each input does to a command in each state', () => {
     },
     'created, instant': {
       'enqueue of another': 'ignored',
+      'enqueue, repeated': 'ignored',
       'cancel one': State.cancelled,
       'cancel all': State.cancelled,
       'connected, was away': State.failed,
@@ -279,6 +304,7 @@ describe('the table: what each input does to a command in each state', () => {
     },
     'sent, cached': {
       'enqueue of another': 'ignored',
+      'enqueue, repeated': 'ignored',
       'cancel one': 'ignored',
       'cancel all': 'ignored',
       'connected, was away': 'ignored',
@@ -304,6 +330,7 @@ describe('the table: what each input does to a command in each state', () => {
     },
     'sent, instant': {
       'enqueue of another': 'ignored',
+      'enqueue, repeated': 'ignored',
       'cancel one': 'ignored',
       'cancel all': 'ignored',
       'connected, was away': 'ignored',
@@ -453,6 +480,91 @@ describe('enqueue', () => {
   })
 })
 
+describe('enqueue with a key', () => {
+  const again = (queue: Queue, over: Partial<Enqueue> = {}, situation = at(T0 + 5, readyNow)) =>
+    decide(queue, enqueueInput({ id: idAt(T0 + 5), repeatable: ONCE, ...over }), situation)
+  const first = (over: Partial<Enqueue> = {}, situation = at(T0 + 1, readyNow), queue = emptyQueue()) =>
+    decide(queue, enqueueInput({ repeatable: ONCE, ...over }), situation)
+
+  it('keeps the answer from the acceptance of the command on, in the same step', () => {
+    const { kept, queue } = first({}, at(T0 + 9, waiting))
+    expect(kept).toEqual([keptAnswer({ commandId: idAt(T0 + 1), expireAt: T0 + 1 + KEEP_MS })])
+    expect(queue.kept).toEqual(kept)
+  })
+  it('keeps nothing without a key', () => {
+    const { kept, queue } = decide(emptyQueue(), enqueueInput(), at(T0 + 1, readyNow))
+    expect({ kept, onQueue: queue.kept }).toEqual({ kept: [], onQueue: [] })
+  })
+  it('answers a repeat like the first and does nothing, in the same batch too', () => {
+    const { queue } = first()
+    const second = again(queue)
+    expect(second).toMatchObject({ changed: [], events: [], effects: [], outcomes: [], kept: [] })
+    expect(second.queue).toEqual(queue)
+    expect(second.answer).toEqual({ ok: true, repeated: queue.kept[0], command: queue.open[0] })
+  })
+  it('knows of a command that was final before only its number', () => {
+    const { answer, queue } = again(emptyQueue({ kept: [keptAnswer()] }))
+    expect(answer).toEqual({ ok: true, repeated: keptAnswer(), command: null })
+    expect(queue).toEqual(emptyQueue({ kept: [keptAnswer()] }))
+  })
+  it('shows the command as the same step leaves it: lapsed, or sent', () => {
+    const kept = [keptAnswer()]
+    const lapsed = again({ ...queueWith(commandIn(State.created, 0)), kept }, {}, at(T0 + TIMEOUT_S * 1000, readyNow))
+    expect(lapsed.answer).toMatchObject({ command: { id: idAt(T0), state: State.failed, code: errors.notSent.code } })
+    const sent = again({ ...queueWith(commandIn(State.created, 0)), kept })
+    expect(sent.answer).toMatchObject({ command: { id: idAt(T0), state: State.sent } })
+    expect(sent.effects).toMatchObject([{ type: 'publish', commandId: idAt(T0) }])
+  })
+  it('refuses another request under the same key with 99409, and does nothing', () => {
+    const { queue } = first()
+    const other = again(queue, { repeatable: { ...ONCE, requestHash: 'b'.repeat(64) } })
+    expect(other.answer).toMatchObject({ ok: false, code: errors.keyReused.code })
+    expect(other).toMatchObject({ changed: [], events: [], effects: [], kept: [] })
+    expect(other.queue).toEqual(queue)
+  })
+  it('knows a key by its application', () => {
+    const { queue } = first({}, at(T0 + 1, waiting))
+    const foreign = again(queue, { repeatable: { ...ONCE, application: 'other' } }, at(T0 + 5, waiting))
+    expect(accepted(foreign).id).toBe(idAt(T0 + 5))
+    expect(foreign.queue.kept.map(({ application }) => application)).toEqual(['app', 'other'])
+  })
+  it.each([
+    ['never active', { pendingTtlS: 0 }, { activeAt: null }, errors.inactive.code],
+    ['away', { pendingTtlS: 0 }, {}, errors.offline.code],
+    ['full', {}, {}, errors.queueFull.code],
+  ] as const)('answers again with what it was refused for on arrival: %s', (_, over, device, code) => {
+    const refused = first(over, at(T0 + 1, null, { queueCap: 0 }), emptyQueue(device))
+    expect(accepted(refused)).toMatchObject({ state: State.failed, code })
+    expect(refused.kept).toMatchObject([{ refusedCode: code }])
+    const { answer, changed } = again({ ...refused.queue, named: [] }, over, at(T0 + 5, readyNow))
+    expect({ answer, changed }).toEqual({
+      answer: { ok: true, repeated: refused.kept[0], command: null },
+      changed: [],
+    })
+  })
+  it('is as if the key had never been used, from the instant at which it lapses on', () => {
+    const queue = emptyQueue({ kept: [keptAnswer(), keptAnswer({ key: 'other' })] })
+    expect(again(queue, {}, at(T0 + KEEP_MS - 1, waiting)).answer).toMatchObject({ repeated: keptAnswer() })
+    const id = idAt(T0 + KEEP_MS)
+    const fresh = again(queue, { id }, at(T0 + KEEP_MS, waiting))
+    expect(accepted(fresh).id).toBe(id)
+    expect(fresh.kept).toEqual([keptAnswer({ commandId: id, expireAt: T0 + 2 * KEEP_MS })])
+    // The other one is not this call's to judge.
+    expect(fresh.queue.kept).toEqual([keptAnswer({ key: 'other' }), ...fresh.kept])
+  })
+  it('does not look at the cap, at who is away or at the order of ids where it is a repeat', () => {
+    const { queue } = first({ pendingTtlS: 0 }, at(T0 + 1, waiting))
+    const away = again({ ...queue, open: [] }, { id: idAt(T0), pendingTtlS: 0 }, at(T0 + 5, null, { queueCap: 0 }))
+    expect(away).toMatchObject({ answer: { repeated: { commandId: idAt(T0 + 1) } }, changed: [], events: [] })
+  })
+  it('is not found once the device is deleted, and nothing is kept', () => {
+    const { queue } = decide(first().queue, { type: 'delete', by: 'me' }, at(T0 + 2, readyNow))
+    const repeat = again(queue)
+    expect(repeat.answer).toMatchObject({ ok: false, code: errors.notFound.code })
+    expect(repeat.kept).toEqual([])
+  })
+})
+
 describe('cancel', () => {
   const a = commandIn(State.sent, TTL_S, idAt(T0))
   const b = commandIn(State.created, TTL_S, idAt(T0, 1))
@@ -501,6 +613,23 @@ describe('cancel', () => {
     const { answer } = decide(queueWith(b), { type: 'cancel', commandId: null, by: 'me' }, at(b.expireAt, null))
     expect(answer).toMatchObject({ ok: true, cancelled: [] })
   })
+  it('leaves word of what it is part of in its events, where it has any', () => {
+    const detailsOf = (over: object) =>
+      decide(
+        queueWith(a, b, c),
+        { type: 'cancel', commandId: null, by: 'me', ...over },
+        at(T0 + 1, waiting),
+      ).events.map(({ reason, detail }) => [reason, detail])
+    const detail = '{"cancellation":"c1"}'
+    expect(detailsOf({ detail })).toEqual([
+      ['cancel', detail],
+      ['cancel', detail],
+    ])
+    expect(detailsOf({})).toEqual([
+      ['cancel', null],
+      ['cancel', null],
+    ])
+  })
   it('settles instant commands too, so that their callers are answered', () => {
     const { effects } = decide(queueWith(c), { type: 'cancel', commandId: null, by: 'me' }, at(T0 + 1, waiting))
     expect(effects).toMatchObject([{ type: 'settled', command: { id: c.id, state: State.cancelled } }])
@@ -527,6 +656,11 @@ describe('sending', () => {
     }
     const { effects } = decide(queueWith(sent, a, b), { type: 'tick' }, at(sent.deadlineAt ?? 0, readyNow))
     expect(effects).toMatchObject([{ type: 'settled' }, { type: 'publish', commandId: a.id }])
+  })
+  it('leaves word of which node and which session in its event', () => {
+    const node = 7
+    const { events } = decide({ ...queueWith(a), sessionNode: node }, { type: 'ready' }, at(T0 + 1, readyNow, { node }))
+    expect(events).toMatchObject([{ reason: 'sent', detail: `{"node":7,"session":${SESSION}}` }])
   })
   it('only goes to the newest session', () => {
     const { effects } = decide(queueWith(a), { type: 'ready' }, at(T0 + 1, { ...readyNow, session: SESSION - 1 }))
@@ -910,6 +1044,7 @@ describe('deleting', () => {
         changed: [],
         outcomes: [],
         events: [],
+        kept: [],
         effects: [],
         answer,
       })
@@ -930,6 +1065,7 @@ describe('invariants over random histories', () => {
       do: fc.constant('enqueue' as const),
       ttl: fc.constantFrom(0, 1, 5, 600),
       timeout: fc.constantFrom(1, 3),
+      key: fc.option(fc.constantFrom('a', 'b', 'c'), { nil: null }),
     }),
     fc.record({ do: fc.constant('cancel' as const), nth: fc.option(fc.nat(12), { nil: null }) }),
     fc.record({
@@ -942,7 +1078,7 @@ describe('invariants over random histories', () => {
   const deletion = fc.record({ do: fc.constant('delete' as const) })
   const history = fc.tuple(fc.array(step, { maxLength: 80 }), fc.array(fc.oneof(deletion, step), { maxLength: 4 }))
 
-  it('one sent at most, order kept, final for ever, progress, dense events; disabled or deleted, nothing is sent', () => {
+  it('one sent at most, order kept, final for ever, one command per key, progress, dense events; disabled or deleted, nothing is sent', () => {
     fc.assert(
       fc.property(history, ([before, after]) => {
         const steps = [...before, ...after]
@@ -952,6 +1088,7 @@ describe('invariants over random histories', () => {
         let sequence = 0
         const all = new Map<string, Command>()
         const published: string[] = []
+        const keys = new Map<string, { commandId: string; ttl: number; until: number }>()
         const queueCap = 4
         for (const action of steps) {
           let input: Input = { type: 'tick' }
@@ -959,7 +1096,9 @@ describe('invariants over random histories', () => {
           if (action.do === 'wait') now += action.ms
           if (action.do === 'enqueue') {
             const id = idAt(now, sequence++)
-            input = enqueueInput({ id, pendingTtlS: action.ttl, timeoutS: action.timeout })
+            const { key, ttl } = action
+            const once = key && { repeatable: { application: 'app', key, requestHash: `${ttl}`, keepMs: 3000 } }
+            input = enqueueInput({ id, pendingTtlS: ttl, timeoutS: action.timeout, ...once })
           }
           if (action.do === 'cancel') {
             const commandId = action.nth === null ? null : ([...all.keys()][action.nth] ?? '1')
@@ -996,6 +1135,7 @@ describe('invariants over random histories', () => {
             all.set(command.id, command)
           }
           for (const effect of decision.effects) if (effect.type === 'publish') published.push(effect.commandId)
+          if (input.type === 'enqueue') checkKey(keys, input, decision as Decision<Answers['enqueue']>, now)
           checkQueue(queue, decision.queue, decision.effects, at(now, presence, { queueCap }))
           expect(decision.events.map(({ seq }) => seq)).toEqual(decision.events.map((_, i) => queue.eventSeq + i + 1))
           queue = { ...decision.queue, named: [] }
@@ -1005,6 +1145,28 @@ describe('invariants over random histories', () => {
       { numRuns: 400 },
     )
   })
+
+  /** The key's first call counts for as long as it is kept, and for what it asked. */
+  function checkKey(
+    keys: Map<string, { commandId: string; ttl: number; until: number }>,
+    { id, pendingTtlS: ttl, repeatable }: Enqueue,
+    { answer, changed, kept }: Decision<Answers['enqueue']>,
+    now: number,
+  ): void {
+    const isOnRecord = changed.some(command => command.id === id)
+    const first = keys.get(repeatable?.key ?? '')
+    if (first !== undefined && now < first.until && repeatable !== undefined) {
+      expect({ isOnRecord, kept }).toEqual({ isOnRecord: false, kept: [] })
+      if (answer.ok)
+        expect(answer).toMatchObject({ repeated: { commandId: first.commandId, requestHash: `${first.ttl}` } })
+      else expect([errors.notFound.code, errors.keyReused.code]).toContain(answer.code)
+      if (!answer.ok && answer.code === errors.keyReused.code) expect(ttl).not.toBe(first.ttl)
+    } else {
+      expect(isOnRecord).toBe(answer.ok)
+      if (answer.ok && repeatable) keys.set(repeatable.key, { commandId: id, ttl, until: idMs(id) + 3000 })
+      if (answer.ok) expect(kept.map(({ commandId }) => commandId)).toEqual(repeatable ? [id] : [])
+    }
+  }
 
   function checkQueue(before: Queue, after: Queue, effects: readonly Effect[], situation: Situation): void {
     const sent = after.open.filter(command => command.state === State.sent)

@@ -39,6 +39,11 @@ describe.each(['memory', 'sqlite'] as const)('on %s', store => {
       'command is held',
       'session evicted, disabled',
       'gateway goes with commands of several devices on their way',
+      'call answered as a repeat, open',
+      'call answered as a repeat, over',
+      'call refused 99409',
+      'caller joins those who wait',
+      'change followed',
     ])
       expect(seen.get(what) ?? 0, what).toBeGreaterThan(0)
     expect([...seen.keys()].filter(what => what.startsWith('crash ')).length).toBeGreaterThan(1)
@@ -62,6 +67,9 @@ describe('with three nodes', () => {
       'settlement by another node',
       'node number taken over',
       'life of a node ended',
+      'call answered as a repeat, over',
+      'caller joins those who wait',
+      'event placed',
     ])
       expect(seen.get(what) ?? 0, what).toBeGreaterThan(0)
   })

@@ -11,7 +11,8 @@ import { Ids } from '../src/core/ids.ts'
 import { decide, type Input, type Queue } from '../src/core/queue.ts'
 import type { Nodes } from '../src/store/nodes.ts'
 import type { Condition, DataChange, DeviceChange, Store } from '../src/store/store.ts'
-import { bodyRow, deviceRow, event, smallFleet, stores, T0 } from './rig/store.ts'
+import type { ChangeFilter } from '../src/store/stream.ts'
+import { bodyRow, deviceRow, event, ORG, smallFleet, stores, T0 } from './rig/store.ts'
 
 const [reference, ...others] = stores
 
@@ -47,6 +48,8 @@ const stepArbitrary = fc.record({
   ready: mostly,
   silent: fc.boolean(),
   success: fc.boolean(),
+  /** the key of a call that may be repeated, and what was asked under it */
+  key: weighted<string | null>([2, null], [1, 'k0'], [1, 'k1']),
   /** decide on the queue as it was loaded before the last commit */
   stale: weighted([9, false], [1, true]),
 })
@@ -104,6 +107,9 @@ const moveArbitrary = fc.oneof(
       changes: fc.array(reportArbitrary, { minLength: 1, maxLength: 4 }),
     }),
   },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant('forget' as const) }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant('place' as const), limit: fc.integer({ min: 1, max: 4 }) }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant('endSessions' as const), node: fc.constantFrom(0, 7) }) },
   { weight: 2, arbitrary: fc.record({ type: fc.constant('add' as const), device: fc.nat(DEVICES - 1) }) },
   {
     weight: 2,
@@ -116,6 +122,24 @@ const moveArbitrary = fc.oneof(
   },
 )
 type Move = typeof moveArbitrary extends fc.Arbitrary<infer T> ? T : never
+
+const KEYS = ['k0', 'k1', 'k2'].map(key => ({ application: 'app1', key }))
+
+/** Everything in the stream by device, where only the order of each device is the same on every store. */
+async function streamOf(store: Store, filter: ChangeFilter | null) {
+  const byDevice = new Map<number, unknown[]>()
+  let last = 0
+  for (let after = 0; ; ) {
+    const { changes, upTo, isFull } = await store.changesAfter(after, filter, 5, 7)
+    for (const { position, ...change } of changes) {
+      expect(position).toBeGreaterThan(last)
+      last = position
+      byDevice.set(change.device.deviceId, [...(byDevice.get(change.device.deviceId) ?? []), change])
+    }
+    if (!isFull) return [...byDevice].sort(([a], [b]) => a - b)
+    after = upTo
+  }
+}
 
 /** One history on two stores, compared at each move. */
 class History {
@@ -145,7 +169,7 @@ class History {
     await this.both(store => store.applyFleet(smallFleet(...assetIds), this.#now))
     for (const place of assetIds.keys()) await this.#look(place)
     const connect = { input: 'connected', pick: 0, instant: false, present: true, ready: true, silent: false } as const
-    await this.#batch(this.ids.map((_, device) => ({ device, ...connect, success: true, stale: false })))
+    await this.#batch(this.ids.map((_, device) => ({ device, ...connect, success: true, key: null, stale: false })))
   }
 
   async #look(place: number): Promise<void> {
@@ -169,6 +193,16 @@ class History {
         await this.both(store => store.applyFleet({ ...smallFleet(), devices: [row] }, this.#now))
         return this.#look(move.device)
       }
+      case 'forget':
+        await this.both(store => store.purgeTokens(this.#now))
+        return
+      case 'place':
+        // Of each only as many as it needs: memory has none without a place.
+        await this.store.placeEvents(move.limit)
+        return
+      case 'endSessions':
+        await this.both(store => store.endSessions(move.node))
+        return
       case 'report': {
         const deviceId = this.ids[move.device]!
         const changes: DataChange[] = move.changes.map(change => ({ ...change, deviceId }))
@@ -177,7 +211,7 @@ class History {
       }
       case 'add': {
         const row = deviceRow(`a${move.device}`)
-        await this.both(store => store.addDevices([row]).then(String, String))
+        await this.both(store => store.addDevices([row], this.#now).then(String, String))
         return this.#look(move.device)
       }
       case 'gateway': {
@@ -192,7 +226,10 @@ class History {
   }
 
   async #batch(steps: readonly Step[]): Promise<void> {
-    const keys = steps.map(({ device }) => ({ deviceId: this.ids[device]!, commandIds: this.commandIds }))
+    const keys = steps.map(({ device, key }) => {
+      const named = { deviceId: this.ids[device]!, commandIds: this.commandIds }
+      return key === null ? named : { ...named, keys: KEYS }
+    })
     const queues = await this.both(store => store.load(keys))
     let lastCommandId: string | null = null
     const changes = steps.flatMap((step, n) => {
@@ -216,7 +253,10 @@ class History {
         this.commandIds.push(id)
         const pendingTtlS = step.instant ? 0 : 60
         const kind = step.success ? Kind.set : Kind.invoke
-        return { type: 'enqueue', id, kind, identifier: 'point', timeoutS: 30, pendingTtlS, by: 'app1' }
+        const input = { type: 'enqueue', id, kind, identifier: 'point', timeoutS: 30, pendingTtlS, by: 'app1' } as const
+        if (step.key === null) return input
+        const requestHash = step.instant ? 'aa' : 'bb'
+        return { ...input, repeatable: { application: 'app1', key: step.key, requestHash, keepMs: 20_000 } }
       }
       case 'cancel':
         return { type: 'cancel', commandId: target, by: 'app1' }
@@ -267,6 +307,7 @@ class History {
       }),
       outcomes: decision.outcomes,
       events: decision.events,
+      kept: decision.kept,
     }
   }
 
@@ -294,7 +335,9 @@ class History {
       { op: 'state', states: [State.created, State.sent], negated: false },
       { op: 'created', from: this.#now - 30_000, to: this.#now },
     ]
-    await this.both(store => store.load([...this.everyId].map(deviceId => ({ deviceId, commandIds: this.commandIds }))))
+    await this.both(store =>
+      store.load([...this.everyId].map(deviceId => ({ deviceId, commandIds: this.commandIds, keys: KEYS }))),
+    )
     await this.both(store => store.bodies(this.commandIds))
     for (let place = 0; place < DEVICES; place += 1) {
       await this.both(store => store.deviceByKeys('pk1', `key-a${place}`))
@@ -302,6 +345,11 @@ class History {
       await this.both(store => store.countSubDevices(`a${place}`))
     }
     for (const deviceId of this.everyId) {
+      await this.both(store => store.deviceName(deviceId))
+      await this.both(async store => {
+        const line = await store.deviceLine(deviceId)
+        return [line?.waiting, line?.oldestWaitingAt]
+      })
       await this.both(store => store.latestValues(deviceId, null))
       await this.both(store => store.latestValues(deviceId, ['b', 'a', 'x', 'a']))
       await this.both(store => store.latestEvents(deviceId))
@@ -328,6 +376,24 @@ class History {
     }
     await this.both(async store => [...(await store.countByState())].sort())
     await this.both(store => store.node(0))
+    await this.#compareChanges()
+  }
+
+  async #compareChanges(): Promise<void> {
+    while ((await this.store.placeEvents(3)) > 0);
+    for (const commandId of this.commandIds) await this.both(store => store.timeline(commandId, 5))
+    const all: ChangeFilter = { orgId: ORG, reach: 'all', productKey: null, assetId: null, to: null }
+    const filters = [null, all, { ...all, to: [State.sent, State.failed] }, { ...all, assetId: 'a1' }]
+    for (const filter of filters) await this.both(store => streamOf(store, filter))
+    await this.both(async store => {
+      const { given, lost } = await store.streamEnds()
+      expect(lost).toBeLessThanOrEqual(given)
+      return lost > 0
+    })
+    await this.both(async store => {
+      const tallies = await store.tallies(ORG, null, T0 - (T0 % 60_000), this.#now + 60_000, 60_000)
+      return tallies.map(({ at, from, to, n }) => [at, from ?? 0, to, n].join()).sort()
+    })
   }
 }
 
@@ -341,7 +407,7 @@ describe.each(others)('$name', ({ open, stop }) => {
 
   test('agrees with the memory store on any history', { timeout: 120_000 }, async () => {
     let run = 0
-    let deleted = 0
+    let [deleted, kept, lost] = [0, 0, 0]
     const reached = new Set<State>()
     await fc.assert(
       fc.asyncProperty(fc.array(moveArbitrary, { minLength: 20, maxLength: 40 }), async moves => {
@@ -357,6 +423,9 @@ describe.each(others)('$name', ({ open, stop }) => {
           }
           await history.compare()
           deleted += history.everyId.size - DEVICES
+          const keys = [...history.everyId].map(deviceId => ({ deviceId, commandIds: [], keys: KEYS }))
+          kept += (await store.load(keys)).flatMap(queue => queue?.kept ?? []).length
+          lost += (await store.streamEnds()).lost
         } finally {
           await store.close()
           rmSync(place, { recursive: true })
@@ -366,6 +435,6 @@ describe.each(others)('$name', ({ open, stop }) => {
     )
     // The histories went everywhere: otherwise they would agree about nothing.
     expect([...reached].sort()).toEqual([1, 2, 3, 4, 5, 6, 7])
-    expect(deleted).toBeGreaterThan(0)
+    for (const count of [deleted, kept, lost]) expect(count).toBeGreaterThan(0)
   })
 })

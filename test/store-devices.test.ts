@@ -155,7 +155,7 @@ describe.each(stores)('$name store', ({ open, stop, forgets }) => {
 
     test('sets the devices behind it free, and makes their loaded queues stale', async () => {
       const behind = ['s1', 's2'].map(assetId => deviceRow(assetId, { gatewayAssetId: 'a1' }))
-      await store.addDevices([...behind, deviceRow('s3', { gatewayAssetId: 'a2' })])
+      await store.addDevices([...behind, deviceRow('s3', { gatewayAssetId: 'a2' })], T0)
       const [one, , three] = await Promise.all(['s1', 's2', 's3'].map(async a => (await store.deviceByAsset(a))!.id))
       const [old, untouched] = [await loadOne(store, one!), await loadOne(store, three!)]
       await commit(store, await remove(device))
@@ -170,7 +170,7 @@ describe.each(stores)('$name store', ({ open, stop, forgets }) => {
     })
 
     test('may be behind another that goes in the same batch, or that changes in it', async () => {
-      await store.addDevices([deviceRow('s1', { gatewayAssetId: 'a1' }), deviceRow('s2', { gatewayAssetId: 'a1' })])
+      await store.addDevices([deviceRow('s1', { gatewayAssetId: 'a1' }), deviceRow('s2', { gatewayAssetId: 'a1' })], T0)
       const [one, two] = await Promise.all(['s1', 's2'].map(async assetId => (await store.deviceByAsset(assetId))!.id))
       const kept = changeOf({ ...(await loadOne(store, two!)), sessionNo: 4 })
       expect(await commit(store, await remove(one!), await remove(device), kept)).toEqual([])
@@ -181,7 +181,7 @@ describe.each(stores)('$name store', ({ open, stop, forgets }) => {
 
     test('stays, with everything, where the batch fails or its queue is stale', async () => {
       await store.saveData(everything(device))
-      await store.addDevices([deviceRow('s1', { gatewayAssetId: 'a1' })])
+      await store.addDevices([deviceRow('s1', { gatewayAssetId: 'a1' })], T0)
       const before = [await store.deviceByAsset('a1'), await loadOne(store, device), await reported(device)]
       const bad = changeOf(await loadOne(store, other), {
         updates: [{ command: asFinal(created(id(9))), from: State.created }],
@@ -212,14 +212,14 @@ describe.each(stores)('$name store', ({ open, stop, forgets }) => {
         deviceRow('n2'),
       ]
       const before = await store.countDevices(rows[0]!.productKey)
-      await store.addDevices(rows)
+      await store.addDevices(rows, T0)
       expect(await store.countDevices(rows[0]!.productKey)).toBe(before + rows.length)
       expect(await store.countDevices('no\0product')).toBe(0)
-      const fresh = { activeAt: null, lastOnlineAt: null, lastOfflineAt: null }
+      const fresh = { createdAt: T0, description: null, activeAt: null, lastOnlineAt: null, lastOfflineAt: null }
       expect(await store.deviceByAsset('n1')).toEqual({ ...rows[0], id: other + 1, ...fresh })
       expect(await store.deviceByKeys('pk1', 'key-n2')).toEqual({ ...rows[1], id: other + 2, ...fresh })
       expect(await loadOne(store, other + 1)).toMatchObject({ version: 0, disabled: true })
-      await store.addDevices([])
+      await store.addDevices([], T0)
     })
 
     const wrong: readonly (readonly [string, readonly Parameters<typeof deviceRow>[], RegExp])[] = [
@@ -235,14 +235,14 @@ describe.each(stores)('$name store', ({ open, stop, forgets }) => {
     test.each(wrong)('%s: refused, and none is added', async (_, rows, message) => {
       const all = [deviceRow('n1'), ...rows.map(row => deviceRow(...row))]
       const before = await store.deviceByAsset('a1')
-      await expect(store.addDevices(all)).rejects.toThrow(FleetConflict)
-      await expect(store.addDevices(all)).rejects.toThrow(message)
+      await expect(store.addDevices(all, T0)).rejects.toThrow(FleetConflict)
+      await expect(store.addDevices(all, T0)).rejects.toThrow(message)
       expect([await store.deviceByAsset('n1'), await store.deviceByAsset('a1')]).toEqual([null, before])
     })
 
     test('a text with NUL is refused', async () => {
-      await expect(store.addDevices([deviceRow('n1'), deviceRow('n\0')])).rejects.toThrow(/NUL/)
-      await expect(store.addDevices([deviceRow('n1', { certificateSerial: '1\0' })])).rejects.toThrow(/NUL/)
+      await expect(store.addDevices([deviceRow('n1'), deviceRow('n\0')], T0)).rejects.toThrow(/NUL/)
+      await expect(store.addDevices([deviceRow('n1', { certificateSerial: '1\0' })], T0)).rejects.toThrow(/NUL/)
       expect(await store.deviceByAsset('n1')).toBeNull()
     })
   })
@@ -251,7 +251,10 @@ describe.each(stores)('$name store', ({ open, stop, forgets }) => {
     const behind = async (gateway: string) => (await store.subDevices(gateway)).map(({ assetId }) => assetId)
 
     test('the devices behind one come by their numbers, whole', async () => {
-      await store.addDevices(['s3', 's1', 's2'].map(assetId => deviceRow(assetId, { gatewayAssetId: 'a1' })))
+      await store.addDevices(
+        ['s3', 's1', 's2'].map(assetId => deviceRow(assetId, { gatewayAssetId: 'a1' })),
+        T0,
+      )
       expect(await behind('a1')).toEqual(['s3', 's1', 's2'])
       expect(await store.subDevices('a1')).toContainEqual(await store.deviceByAsset('s1'))
       expect(await store.countSubDevices('a1')).toBe(3)
@@ -262,7 +265,7 @@ describe.each(stores)('$name store', ({ open, stop, forgets }) => {
     })
 
     test('a device comes behind one, goes over to another, and leaves; each time its version is raised', async () => {
-      await store.addDevices([deviceRow('s1'), deviceRow('s2', { gatewayAssetId: 'a1' })])
+      await store.addDevices([deviceRow('s1'), deviceRow('s2', { gatewayAssetId: 'a1' })], T0)
       const sub = (await store.deviceByAsset('s1'))!.id
       const stayed = await loadOne(store, other)
       for (const [from, to, version] of [
@@ -303,7 +306,7 @@ describe.each(stores)('$name store', ({ open, stop, forgets }) => {
         fleetRows({ organizations: [{ orgId: 'o2', name: 'Two' }], products: [product], devices }),
         T0,
       )
-      await store.addDevices([deviceRow('s1', { gatewayAssetId: 'a1' }), deviceRow('s2')])
+      await store.addDevices([deviceRow('s1', { gatewayAssetId: 'a1' }), deviceRow('s2')], T0)
       const good = { assetId: 's2', from: null, to: 'a2' }
       for (const moves of [
         [good, { assetId, from, to }],

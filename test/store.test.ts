@@ -74,6 +74,7 @@ describe.each(stores)('$name store', ({ open, stop, forgets }) => {
         lastOfflineAt: null,
         open: [],
         named: [],
+        kept: [],
       })
     })
 
@@ -682,7 +683,8 @@ describe.each(stores)('$name store', ({ open, stop, forgets }) => {
       expect(await store.application('app1')).toEqual(smallFleet().applications[0])
       expect(await store.model(ORG, 'model1')).toEqual(smallFleet().models[0])
       expect(await store.product('pk1')).toEqual(smallFleet().products[0])
-      const expected = { ...deviceRow('a1'), id: device, activeAt: null, lastOnlineAt: null, lastOfflineAt: null }
+      const fresh = { createdAt: T0, description: null, activeAt: null, lastOnlineAt: null, lastOfflineAt: null }
+      const expected = { ...deviceRow('a1'), id: device, ...fresh }
       expect(await store.deviceByAsset('a1')).toEqual(expected)
       expect(await store.deviceByKeys('pk1', 'key-a1')).toEqual(expected)
     })

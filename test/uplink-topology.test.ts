@@ -11,9 +11,9 @@ import {
   REQUEST_MAX_VALUES,
   TOPOLOGY_MAX_DEVICES,
 } from '../src/core/limits.ts'
+import { alphanumerics } from '../src/fleet/names.ts'
 import { FleetConflict } from '../src/store/store.ts'
 import { gatewaySource, LoginLimit } from '../src/uplink/login-limit.ts'
-import { alphanumerics } from '../src/uplink/registration.ts'
 import { isSign } from '../src/uplink/sign.ts'
 import { type Connection, secretOf, signed, UplinkRig } from './rig/uplink.ts'
 
@@ -172,7 +172,7 @@ describe('the topology', () => {
       ...{ assetId: `x${i}`, orgId: 'o1', productKey: 'freePk', deviceKey: `x${i}`, secret: 's', nameJson: '{}' },
       ...{ timezone: '+00:00', disabled: false, gatewayAssetId: 'g1', certificateSerial: null },
     }))
-    await rig.store.addDevices(rows)
+    await rig.store.addDevices(rows, 0)
     const told = await gateway.ask(ADD, [signed('meterPk', 'loose')])
     expect(told).toMatchObject({ code: 1255, message: expect.stringContaining('a topology may have 5000 devices') })
     expect(await gateway.ask(DELETE, [keysOf('s1')])).toMatchObject({ code: 200 })
@@ -399,7 +399,7 @@ describe('registering', () => {
     let left = 1
     const unlucky = (count: number) => (left-- > 0 ? Buffer.alloc(count, 1) : randomBytes(count))
     const once = await UplinkRig.open(() => undefined, unlucky as typeof randomBytes)
-    await once.store.addDevices([{ ...(await once.device('m1')), assetId: 'BBBBBBBB', deviceKey: 'taken' }])
+    await once.store.addDevices([{ ...(await once.device('m1')), assetId: 'BBBBBBBB', deviceKey: 'taken' }], 0)
     const told = await (await once.connection('g1')).ask(REGISTER, [item])
     expect(told).toMatchObject({ code: 200 })
     expect(told.data[0].assetId).not.toBe('BBBBBBBB')

@@ -1,9 +1,8 @@
-// `downlink command send|get|list|cancel`: one call each, its answer as a table or as it came, and an exit code that a script can trust.
-// Not here: how a call is signed and sent (client.ts).
+// `downlink command send|get|list|cancel|explain|timeline`: one call each, its answer as a table or as it came, and an exit code that a script can trust.
+// Not here: who calls (calling.ts), how a call is signed and sent (client.ts).
 
 import { isCommandId, isKey, State, stateName } from '../core/command.ts'
-import { authErrors, errors } from '../core/errors.ts'
-import { escapeInvisible, isJson, isObject, readJson } from '../core/json.ts'
+import { isJson, isObject, readJson } from '../core/json.ts'
 import {
   LIST_LIMIT_DEFAULT,
   PAGE_SIZE_MAX,
@@ -11,45 +10,20 @@ import {
   TIMEOUT_DEFAULT_S,
   TIMEOUT_MAX_S,
 } from '../core/limits.ts'
-import { type Answer, CallFailed, Client } from './client.ts'
+import { accountOptions, answered, callerOptions, readAccount, readCaller } from './calling.ts'
 import { type CommandSpec, type Environment, Given, type NameOf, option } from './options.ts'
 import {
   commandTable,
-  isState,
   json,
   notUnderstood,
   readCommand,
   readCommands,
+  readExplanation,
   readNotCancelled,
   styles,
+  timelineTable,
 } from './shown.ts'
 import { type Cell, Exit, paint, printable, type Terminal, table, usageError } from './terminal.ts'
-
-const callerOptions = [
-  option('server', 'DOWNLINK_SERVER', 'url', 'http://127.0.0.1:8080', 'The server to call.'),
-  option('org', 'DOWNLINK_ORG', 'orgId', null, 'Organization of the device.'),
-  option(
-    'app-key',
-    'DOWNLINK_APP_KEY',
-    'key',
-    null,
-    'Application to act as; without it the call is not signed (--auth open).',
-  ),
-  option(
-    'app-secret',
-    'DOWNLINK_APP_SECRET',
-    'secret',
-    null,
-    'Its secret; better by environment, where ps does not show it.',
-  ),
-  option('asset-id', null, 'id', null, 'The device, by its asset,'),
-  option('product-key', null, 'key', null, 'or by its product'),
-  option('device-key', null, 'key', null, 'and its key in that product.'),
-  option('json', null, null, null, 'Print the answer as it came.'),
-]
-/** characters of a server's message that are printed */
-const MESSAGE_SHOWN_CHARS = 1_000
-type CallerName = (typeof callerOptions)[number]['name']
 
 export const sendSpec = {
   name: 'command send',
@@ -109,6 +83,22 @@ export const cancelSpec = {
     'What is reported as cancelled is never sent. A command that was sent already is not cancelled; then the exit code is 1.',
     'Cancelling a cancelled command again is no failure.',
   ],
+} as const satisfies CommandSpec
+
+export const explainSpec = {
+  name: 'command explain',
+  summary: 'Say why a command is still waiting, or how it ended.',
+  operand: { name: 'COMMAND_ID', required: true },
+  options: accountOptions,
+  notes: [],
+} as const satisfies CommandSpec
+
+export const timelineSpec = {
+  name: 'command timeline',
+  summary: 'Show the life of a command: what happened to it, when, by whom.',
+  operand: { name: 'COMMAND_ID', required: true },
+  options: accountOptions,
+  notes: [],
 } as const satisfies CommandSpec
 
 /** `downlink command send`. Exit 0 when it is cached, or for an instant one when the device has answered with success. */
@@ -201,45 +191,39 @@ export async function cancel(args: readonly string[], env: Environment, terminal
   })
 }
 
-/** Who calls which device, checked. */
-interface Caller {
-  readonly client: Client
-  readonly device: Readonly<Record<string, string>>
-  readonly json: boolean
-  /** what to do where the server wants a signature; null: the calls are signed */
-  readonly howToSign: string | null
-}
+/** `downlink command explain COMMAND_ID`. */
+export const explain = (args: readonly string[], env: Environment, terminal: Terminal): Promise<Exit> =>
+  lookAt(explainSpec, 'explain', args, env, terminal, (data, out) => {
+    const { commandId, state, explanation } = readExplanation(data)
+    out.line(`${commandId} ${paint(out, styles[state], stateName[state])}`)
+    out.line(explanation)
+  })
 
-/** Reads the options that all four have; what is wrong is in `given.problems`. */
-function readCaller(given: Given<CallerName>): Caller {
-  const orgId = given.required('org')
-  const appKey = given.text('app-key')
-  const appSecret = given.text('app-secret')
-  if (appKey !== null && appSecret === null) given.problem('app-secret', `is needed with ${given.label('app-key')}`)
-  if (appKey === null && appSecret !== null) given.problem('app-key', `is needed with ${given.label('app-secret')}`)
-  const credentials = appKey !== null && appSecret !== null ? { appKey, appSecret } : null
-  const client = new Client(serverUrl(given), credentials)
-  const howToSign = credentials ? null : `Give ${given.label('app-key')} and ${given.label('app-secret')}.`
-  return { client, device: { orgId, ...deviceOf(given) }, json: given.flag('json'), howToSign }
-}
+/** `downlink command timeline COMMAND_ID`. */
+export const timeline = (args: readonly string[], env: Environment, terminal: Terminal): Promise<Exit> =>
+  lookAt(timelineSpec, 'timeline', args, env, terminal, (data, out) => {
+    for (const line of timelineTable(out, data)) out.line(line)
+  })
 
-function serverUrl(given: Given<CallerName>): URL {
-  const text = given.text('server') ?? ''
-  const url = URL.canParse(text) ? new URL(text) : null
-  const plain = url !== null && url.username === '' && url.password === '' && url.search === '' && url.hash === ''
-  if (url !== null && plain && (url.protocol === 'http:' || url.protocol === 'https:')) return url
-  given.problem('server', 'must be a URL such as http://127.0.0.1:8080, without user, query or fragment')
-  return new URL('http://127.0.0.1')
-}
-
-function deviceOf(given: Given<CallerName>): Record<string, string> {
-  const assetId = given.text('asset-id')
-  const productKey = given.text('product-key')
-  const deviceKey = given.text('device-key')
-  if (assetId && productKey === null && deviceKey === null) return { assetId }
-  if (assetId === null && productKey && deviceKey) return { productKey, deviceKey }
-  given.problems.push('name the device: either --asset-id, or --product-key and --device-key')
-  return {}
+/** What is asked about a command by its id alone. */
+async function lookAt(
+  spec: typeof explainSpec | typeof timelineSpec,
+  what: 'explain' | 'timeline',
+  args: readonly string[],
+  env: Environment,
+  terminal: Terminal,
+  show: (data: unknown, out: Terminal) => void,
+): Promise<Exit> {
+  const given = new Given<NameOf<typeof explainSpec>>(spec, args, env)
+  const account = readAccount(given)
+  const commandId = readCommandId(given)
+  if (given.problems.length > 0) return usageError(terminal, spec, given.problems)
+  const { client, orgId } = account
+  const call = () => client.ask({ method: 'GET', path: `/v1/commands/${commandId}/${what}`, query: { orgId } })
+  return answered(terminal, account, call, ({ data }, out) => {
+    show(data, out)
+    return Exit.ok
+  })
 }
 
 /** What to send: the query's share and the body as JSON text. The caller's JSON goes out as it was typed, since parsing would round its numbers. */
@@ -286,34 +270,3 @@ function readFilter(given: Given<NameOf<typeof listSpec>>): { expression?: strin
 
 const stateNumber = (text: string): State | null =>
   Object.values(State).find(state => stateName[state] === text || String(state) === text) ?? null
-
-/** Calls, prints, and turns refusals and failed calls into their message and exit code. `show` gets a silent terminal with --json. */
-async function answered(
-  terminal: Terminal,
-  caller: Caller,
-  call: () => Promise<Answer>,
-  show: (answer: Answer, out: Terminal) => Exit,
-): Promise<Exit> {
-  try {
-    const answer = await call()
-    // The same JSON; what a device wrote into it cannot act on a terminal.
-    if (caller.json) terminal.line(escapeInvisible(answer.text))
-    if (answer.code === 0) return show(answer, caller.json ? { ...terminal, line: () => undefined } : terminal)
-    terminal.problem(`downlink: ${refusalOf(answer, caller.howToSign)}`)
-  } catch (error) {
-    if (!(error instanceof CallFailed)) throw error
-    terminal.problem(`downlink: ${error.message}`)
-  }
-  return Exit.failure
-}
-
-/** What the server said, which command is on record, and what may be done. A device's own code is never looked up as one of ours. */
-function refusalOf({ code, msg, data }: Answer, howToSign: string | null): string {
-  const { commandId, state, deviceCode } = isObject(data) ? data : {}
-  const said = printable(msg, MESSAGE_SHOWN_CHARS)
-  const named = isState(state) ? `; ${printable(String(commandId))} is ${stateName[state]}` : ''
-  if (deviceCode !== undefined) return `the device answered ${printable(String(deviceCode))}: ${said}${named}`
-  const known = [...Object.values(errors), ...Object.values(authErrors)].find(entry => entry.code === code)
-  const next = code === authErrors.missing.code && howToSign !== null ? howToSign : known?.next
-  return `refused with ${code}: ${said}${named}${next ? `. ${next}` : ''}`
-}

@@ -4,6 +4,8 @@
 import { isIP } from 'node:net'
 import { readNatsUrl } from '../cluster/nats-url.ts'
 import {
+  ADMIN_TOKEN_MAX_CHARS,
+  ADMIN_TOKEN_MIN_CHARS,
   CLOCK_WINDOW_MAX_MIN,
   CLOCK_WINDOW_MIN,
   INPUT_MAX_BYTES,
@@ -17,7 +19,8 @@ import {
   RETENTION_DAYS,
   RETENTION_MAX_DAYS,
 } from '../core/limits.ts'
-import { keyFromEnvironment, SecretError, type SecretKey } from '../fleet/secrets.ts'
+import { ClearSecret, keyFromEnvironment, SecretError, type SecretKey } from '../fleet/secrets.ts'
+import type { Reachable } from '../stream/address.ts'
 import { type CommandSpec, type Environment, Given, type NameOf, option } from './options.ts'
 
 export interface Address {
@@ -60,6 +63,8 @@ export interface ServeConfig {
   readonly auth: 'signature' | 'open'
   /** the operator accepts that with auth open everyone who reaches the port may do everything */
   readonly iKnowThisIsOpen: boolean
+  /** where webhooks may go */
+  readonly webhooks: Reachable
   /** null: 0, or on PostgreSQL the lowest that is free */
   readonly nodeId: number | null
   /** address of the NATS that carries signals between nodes; null: PostgreSQL does */
@@ -73,11 +78,15 @@ export interface ServeConfig {
   readonly clockWindowMinutes: number
   /** The key that encrypts secrets at rest; it cannot be printed. null: not given, so a key file beside the database is used. */
   readonly secretKey: SecretKey | null
+  /** What whoever administers organizations and applications sends; it cannot be printed. null: nobody may, but with auth open. */
+  readonly adminToken: ClearSecret | null
   readonly logLevel: LogLevel
 }
 
 /** The key of secrets comes by the environment alone: what stands in a command line is seen by every process of the machine. */
 export const SECRET_KEY_ENV = 'DOWNLINK_SECRET_KEY'
+/** The administrator's token, for the same reason. */
+export const ADMIN_TOKEN_ENV = 'DOWNLINK_ADMIN_TOKEN'
 
 export const storeOption = option(
   'store',
@@ -129,6 +138,13 @@ export const serveSpec = {
       'Let --auth open listen on more than loopback: everyone who reaches it may do everything.',
     ),
     option(
+      'webhooks',
+      'DOWNLINK_WEBHOOKS',
+      'public|any',
+      null,
+      'Where webhooks may go: https at public addresses, or anywhere; any is the default of --auth open on loopback.',
+    ),
+    option(
       'node-id',
       'DOWNLINK_NODE_ID',
       'n',
@@ -176,6 +192,7 @@ export const serveSpec = {
   ],
   notes: [
     `${SECRET_KEY_ENV} (environment only) encrypts secrets at rest; without it a key file is made beside the database.`,
+    `${ADMIN_TOKEN_ENV} (environment only, at least ${ADMIN_TOKEN_MIN_CHARS} characters) lets whoever has it administer applications: downlink app --help.`,
     'Addresses are printed on stdout, one line each; logs go to stderr. SIGTERM or SIGINT stops within 10 s, a second one at once.',
   ],
 } as const satisfies CommandSpec
@@ -198,6 +215,7 @@ export function readServeConfig(
     codecsDir: given.text('codecs'),
     auth: given.choice('auth', ['signature', 'open']),
     iKnowThisIsOpen: given.flag('i-know-this-is-open'),
+    webhooks: given.choice('webhooks', ['public', 'any']),
     nodeId: given.integer('node-id', 0, NODE_MAX),
     signal: signalAddress(given),
     queueCap: given.integer('queue-cap', 1, QUEUE_CAP_MAX) ?? QUEUE_CAP,
@@ -207,6 +225,7 @@ export function readServeConfig(
     maxInputBytes: given.integer('max-input', INPUT_OPTION_MIN_BYTES, INPUT_OPTION_MAX_BYTES) ?? INPUT_MAX_BYTES,
     clockWindowMinutes: given.integer('clock-window', 1, CLOCK_WINDOW_MAX_MIN) ?? CLOCK_WINDOW_MIN,
     secretKey: readSecretKey(env, detail => given.problems.push(detail)),
+    adminToken: readAdminToken(env, detail => given.problems.push(detail)),
     logLevel: given.choice('log-level', logLevels),
   }
   if (config.auth === 'open' && !config.iKnowThisIsOpen && !isLoopback(config.http.host))
@@ -222,7 +241,9 @@ export function readServeConfig(
       `${SECRET_KEY_ENV}: is needed with PostgreSQL, the same on every node; make one with: openssl rand -hex 32`,
     )
   if (given.problems.length > 0) return { ok: false, problems: given.problems }
-  return { ok: true, config: frozen(config) }
+  // Whoever reaches an open server on loopback is on this machine, and reaches all that it does.
+  const isLocal = config.auth === 'open' && isLoopback(config.http.host) && !given.has('webhooks')
+  return { ok: true, config: frozen(isLocal ? { ...config, webhooks: 'any' } : config) }
 }
 
 /** `sqlite:PATH` or `memory:`. The text is never repeated in a problem: a database address may hold a password. */
@@ -260,6 +281,19 @@ export function readSecretKey(env: Environment, problem: (detail: string) => voi
     problem(error.message)
     return null
   }
+}
+
+/** The administrator's token in the environment; null where there is none, or after a problem, which never shows it. */
+export function readAdminToken(env: Environment, problem: (detail: string) => void): ClearSecret | null {
+  const text = env[ADMIN_TOKEN_ENV]
+  if (!text) return null
+  const fits =
+    text.length >= ADMIN_TOKEN_MIN_CHARS && text.length <= ADMIN_TOKEN_MAX_CHARS && /^[\x21-\x7e]+$/.test(text)
+  if (fits) return new ClearSecret(text)
+  problem(
+    `${ADMIN_TOKEN_ENV}: must be ${ADMIN_TOKEN_MIN_CHARS} to ${ADMIN_TOKEN_MAX_CHARS} printable ASCII characters without blanks; make one with: openssl rand -hex 32`,
+  )
+  return null
 }
 
 /** `[host:]port`; an IPv6 host stands in brackets. */

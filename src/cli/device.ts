@@ -2,7 +2,7 @@
 // Not here: how a device speaks (simulator.ts), what it gives back (outputs.ts).
 
 import { isKey } from '../core/command.ts'
-import { SIMULATED_DEVICES_MAX, SIMULATED_SPAN_MAX_S, SIMULATED_START_EVERY_MS } from '../core/limits.ts'
+import { INT32_MAX, SIMULATED_DEVICES_MAX, SIMULATED_SPAN_MAX_S, SIMULATED_START_EVERY_MS } from '../core/limits.ts'
 import { type Model, parseModel } from '../core/model.ts'
 import type { FleetFile } from '../fleet/file.ts'
 import { loadFleetFile } from './fleet-file.ts'
@@ -60,7 +60,6 @@ type SimulateName = NameOf<typeof simulateSpec>
 /** Codes of simulated answers where none is given; the vendor leaves codes from 2000 on to devices. */
 const CODE_OK = 200
 const CODE_ERROR = 2_000
-const INT32_MAX = 2_147_483_647
 
 /** Exit 0 when the devices came to their end as told; 1 if one was refused; 2 if the options do not describe devices. */
 export async function simulate(args: readonly string[], env: Environment, terminal: Terminal): Promise<Exit> {
@@ -188,7 +187,7 @@ function readLogins(
 }
 
 /** Null where the file has no such product or the product no model: then services give back nothing. */
-function modelOf(file: FleetFile, productKey: string): Model | null {
+export function modelOf(file: FleetFile, productKey: string): Model | null {
   for (const { products, models } of file.organizations) {
     const product = products.find(one => one.productKey === productKey)
     const model = models.find(({ modelId }) => modelId === product?.modelId)

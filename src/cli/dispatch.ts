@@ -1,10 +1,26 @@
 // From arguments to a subcommand: `--help`, `--version`, and the one that is named. The list of all of them.
 
 import { nearest } from '../core/nearest.ts'
-import { cancel, cancelSpec, get, getSpec, list, listSpec, send, sendSpec } from './command.ts'
+import * as app from './app.ts'
+import { cancelMany, cancelManySpec } from './cancel-many.ts'
+import {
+  cancel,
+  cancelSpec,
+  explain,
+  explainSpec,
+  get,
+  getSpec,
+  list,
+  listSpec,
+  send,
+  sendSpec,
+  timeline,
+  timelineSpec,
+} from './command.ts'
 import { serveSpec } from './config.ts'
 import { demo, demoSpec } from './demo.ts'
 import { simulate, simulateSpec } from './device.ts'
+import { emulate, emulateSpec } from './emulate.ts'
 import { apply, applySpec } from './fleet.ts'
 import { helpOf, overview } from './help.ts'
 import { migrate, migrateSpec } from './migrate.ts'
@@ -20,12 +36,22 @@ export interface Subcommand {
 export const subcommands: readonly Subcommand[] = [
   { spec: serveSpec, run: serve },
   { spec: demoSpec, run: demo },
+  { spec: emulateSpec, run: emulate },
   { spec: sendSpec, run: send },
   { spec: getSpec, run: get },
   { spec: listSpec, run: list },
   { spec: cancelSpec, run: cancel },
+  { spec: cancelManySpec, run: cancelMany },
+  { spec: explainSpec, run: explain },
+  { spec: timelineSpec, run: timeline },
   { spec: simulateSpec, run: simulate },
   { spec: applySpec, run: apply },
+  { spec: app.createSpec, run: app.create },
+  { spec: app.listSpec, run: app.list },
+  { spec: app.rotateSpec, run: app.rotate },
+  { spec: app.grantSpec, run: app.grant },
+  { spec: app.revokeSpec, run: app.revoke },
+  { spec: app.removeSpec, run: app.remove },
   { spec: migrateSpec, run: migrate },
 ]
 

@@ -45,12 +45,19 @@ export async function openNode(config: ServeConfig, log: Logger, store: Store, c
     throw error
   }
   const { node, epoch, lastCommandId, clock } = membership
+  try {
+    await store.endSessions(node, epoch)
+  } catch (error) {
+    await membership.leave()
+    throw error
+  }
   log.info({ node, epoch }, 'joined')
   const start = (heard: (tidings: Tidings) => void): Promise<void> => membership.start(heard)
   return { node, lastCommandId, clock, cluster: membership, signals, ended, start, leave: () => membership.leave() }
 }
 
 async function openAlone(store: Store, node: number): Promise<Node> {
+  await store.endSessions(node)
   const { lastCommandId, clockFloor } = await store.node(node)
   const clock = new SystemClock(clockFloor)
   const nothing = async (): Promise<void> => undefined

@@ -9,14 +9,22 @@ import type { Logger } from 'pino'
 import type { Clock, Timers } from '../clock.ts'
 import { Codecs } from '../codec/codec.ts'
 import { Ids } from '../core/ids.ts'
-import { ID_AHEAD_MAX_MS, NODE_LEAVE_MS, STOP_CUT_OFF_GRACE_MS, STOP_GRACE_MS, STORE_LOOK_MS } from '../core/limits.ts'
-import { Engine } from '../engine.ts'
+import {
+  ID_AHEAD_MAX_MS,
+  JOBS_STOP_MS,
+  NODE_LEAVE_MS,
+  STOP_CUT_OFF_GRACE_MS,
+  STOP_GRACE_MS,
+  STORE_LOOK_MS,
+} from '../core/limits.ts'
+import { Engine, type Observer } from '../engine.ts'
 import { Fleet } from '../fleet/fleet.ts'
 import { keyFromFile, randomKey, SecretError, type SecretKey, Secrets, verifyKey } from '../fleet/secrets.ts'
-import type { Notify } from '../http/action.ts'
+import type { AdminRoute, Notify } from '../http/action.ts'
 import { buildApp } from '../http/app.ts'
 import { HttpDevices } from '../http/devices.ts'
 import { TokenService } from '../http/tokens.ts'
+import { Jobs, type JobsOptions } from '../jobs/runner.ts'
 import { Metrics } from '../metrics.ts'
 import type { MqttEvent } from '../mqtt/endpoint.ts'
 import { MqttListener } from '../mqtt/listener.ts'
@@ -25,6 +33,7 @@ import { openMemory } from '../store/memory.ts'
 import { openPostgres } from '../store/postgres.ts'
 import { openSqlite } from '../store/sqlite.ts'
 import type { Store } from '../store/store.ts'
+import { Stream } from '../stream/stream.ts'
 import { LoginLimit } from '../uplink/login-limit.ts'
 import { Requests } from '../uplink/requests.ts'
 import { Saver } from '../uplink/saver.ts'
@@ -42,6 +51,15 @@ export interface Server {
   readonly ended: Promise<void>
   /** Takes no new calls, lets those in flight end or be told, closes devices and then the store. Resolves within 10 s. */
   stop(): Promise<void>
+}
+
+/** What makes a server an emulator. */
+export interface EmulatedParts {
+  /** the time of commands */
+  readonly clock: Clock & Timers
+  readonly routes: readonly AdminRoute[]
+  /** told when the server is there */
+  watch(server: { readonly engine: Engine; readonly store: Store }): void
 }
 
 /** The fleet file of the options cannot be read or is wrong; the message has a line for each problem. */
@@ -89,12 +107,16 @@ async function ownKey(config: StoreConfig, store: Store): Promise<SecretKey> {
  * Throws, with everything closed again, where a part cannot start: a port is taken, the store belongs to another process, the fleet file or a TLS
  * file is wrong.
  */
-export async function startServer(config: ServeConfig, log: Logger): Promise<Server> {
+export async function startServer(
+  config: ServeConfig,
+  log: Logger,
+  emulated: EmulatedParts | null = null,
+): Promise<Server> {
   const tls = config.mqtts === null ? null : readTlsFiles(config.mqtts.tls)
   const store = await openStore(config.store, log)
   const undo: (() => Promise<unknown>)[] = [() => store.close()]
   try {
-    return await start(config, log, store, tls, undo)
+    return await start(config, log, store, tls, undo, emulated)
   } catch (error) {
     for (const step of undo.reverse()) await step().catch(failure => log.warn({ err: failure }, 'closing again failed'))
     throw error
@@ -107,6 +129,7 @@ async function start(
   store: Store,
   tls: TlsTexts | null,
   undo: (() => Promise<unknown>)[],
+  emulated: EmulatedParts | null,
 ): Promise<Server> {
   // Only a store that no process had before has no check value.
   const isNew = (await store.secretCheck()) === null
@@ -114,26 +137,36 @@ async function start(
   let letGo = (): void => undefined
   const node = await openNode(config, log, store, () => letGo())
   undo.push(() => node.leave())
-  const { clock, cluster } = node
+  const { cluster } = node
+  const clock = emulated?.clock ?? node.clock
   await applyFleet(config, log, fleet, clock, isNew)
   const metrics = new Metrics()
   const { queueCap, retentionDays } = config
   const retentionMs = retentionDays * 86_400_000
   const ids = new Ids(node.node, node.lastCommandId)
-  const engine = new Engine({ store, clock, log, ids, cluster, observer: metrics, queueCap, retentionMs, defer })
+  const changes = new Stream({
+    ...{ store, fleet, clock, realClock: node.clock, log, isShared: node.signals !== null },
+    ...{ reachable: config.webhooks, defer, chance: Math.random, observer: metrics },
+  })
+  undo.push(() => changes.stop())
+  const observer = observing(metrics, changes)
+  const engine = new Engine({ store, clock, log, ids, cluster, observer, queueCap, retentionMs, defer })
   undo.push(() => engine.stop())
 
-  const codecs = await openCodecs(config, log, clock)
+  const codecs = await openCodecs(config, log, node.clock)
   undo.push(() => codecs.close())
   const saver = new Saver({ store, log, defer })
   const limit = new LoginLimit()
-  const turns = new Turns({ clock, defer })
+  const turns = new Turns({ clock: node.clock, defer })
   const requests = new Requests({ fleet, store, saver, clock, log, randomBytes, turns, guess: limit })
   const { readyAfterMs, reactivation } = config
   const count = (event: MqttEvent) => metrics.mqtt(event)
-  const intake = config.proxyProtocol ? new Intake({ clock, log, count: fault => metrics.proxyHeader(fault) }) : null
+  const intake = config.proxyProtocol
+    ? new Intake({ clock: node.clock, log, count: fault => metrics.proxyHeader(fault) })
+    : null
   // One limit for all doors: who was refused at one has as many attempts less at the others.
-  const parts = { engine, fleet, requests, clock, log, limit, intake }
+  // Connections live in real time, also where the time of commands is made to leap.
+  const parts = { engine, fleet, requests, clock: node.clock, log, limit, intake }
   const mqtt = new MqttListener({ ...parts, codecs, readyAfterMs, reactivation, count })
   undo.push(() => mqtt.stop())
   letGo = () => mqtt.drop()
@@ -142,34 +175,75 @@ async function start(
     for (const { gatewayId, notice, ...of } of tidings.notices ?? []) mqtt.notify(gatewayId, notice, of)
   })
   await engine.start()
+  await changes.start()
+  const jobs = openJobs(node, { store, engine, fleet, clock, log, retentionMs })
+  undo.push(() => jobs.stop())
 
-  const notify: Notify = async (gatewayId, notice, { productKey, deviceKey }) => {
-    if (mqtt.notify(gatewayId, notice, { productKey, deviceKey }) || node.signals === null) return
-    try {
-      const [session] = await store.sessions([gatewayId])
-      const notices = [{ gatewayId, notice, productKey, deviceKey }]
-      if (session?.sessionNode != null) cluster.tell(session.sessionNode, { look: [], settled: [], notices })
-    } catch (error) {
-      log.warn({ err: error, gatewayId, notice }, 'the gateway, which is not here, is not told')
-    }
-  }
+  const notify = notifier(node, mqtt, store, log)
   const called = (call: string, code: number) => metrics.call(call, code)
   const devices = new HttpDevices({ ...parts, turns, newSessionId: newToken, count: called })
   const leaving = { isLeaving: false }
-  const shared = { store, fleet, clock, engine, metrics, intake, leaving }
+  const shared = {
+    store,
+    fleet,
+    clock,
+    engine,
+    changes,
+    jobs,
+    metrics,
+    intake,
+    leaving,
+    routes: emulated?.routes ?? [],
+  }
   const { app, httpUrl } = await listenHttp(config, log, { ...shared, notify, devices })
   undo.push(() => app.close())
   undo.push(async () => intake?.stop())
   metrics.watch(engine, clock, () => mqtt.gauges().sockets)
+  metrics.watchStream(changes)
   if (node.signals !== null) metrics.watchNode(node.node, cluster, node.signals.counts)
   const plain = await mqtt.listen(config.mqtt.host, config.mqtt.port)
   const mqttUrl = url('mqtt', plain.host, plain.port)
   const mqttsUrl = await listenTls(config, tls, mqtt)
   if (config.auth === 'open')
     log.warn({ httpUrl }, 'OPEN MODE: no credentials are checked, whoever reaches the HTTP port may do everything')
-  const stop = () => stopAll({ app, engine, mqtt, intake, codecs, node, store, log, leaving })
+  emulated?.watch({ engine, store })
+  const stop = () => stopAll({ app, engine, changes, jobs, mqtt, intake, codecs, node, store, log, leaving })
   return { httpUrl, mqttUrl, mqttsUrl, stop, ended: node.ended }
 }
+
+/** Tells a gateway, wherever it is connected. */
+const notifier =
+  (node: Node, mqtt: MqttListener, store: Store, log: Logger): Notify =>
+  async (gatewayId, notice, { productKey, deviceKey }) => {
+    if (mqtt.notify(gatewayId, notice, { productKey, deviceKey }) || node.signals === null) return
+    try {
+      const [session] = await store.sessions([gatewayId])
+      const notices = [{ gatewayId, notice, productKey, deviceKey }]
+      if (session?.sessionNode != null) node.cluster.tell(session.sessionNode, { look: [], settled: [], notices })
+    } catch (error) {
+      log.warn({ err: error, gatewayId, notice }, 'the gateway, which is not here, is not told')
+    }
+  }
+
+/** Takes up the jobs that are due; where others share the store, turns are this life's alone. */
+function openJobs(node: Node, parts: Omit<JobsOptions, 'holder' | 'isShared' | 'defer'>): Jobs {
+  const isShared = node.signals !== null
+  const holder = isShared ? `node ${node.node}, life ${node.cluster.epoch}` : `node ${node.node}`
+  const jobs = new Jobs({ ...parts, holder, isShared, defer })
+  jobs.start()
+  return jobs
+}
+
+/** Counts, and makes the stream look as soon as something is on record. */
+const observing = (metrics: Metrics, changes: Stream): Observer => ({
+  batch: (inputs, durationMs) => {
+    metrics.batch(inputs, durationMs)
+    changes.stir()
+  },
+  transition: event => metrics.transition(event),
+  published: () => metrics.published(),
+  reply: outcome => metrics.reply(outcome),
+})
 
 async function applyFleet(config: ServeConfig, log: Logger, fleet: Fleet, clock: Clock, isNew: boolean): Promise<void> {
   const aheadMs = clock.now() - clock.wall()
@@ -196,10 +270,22 @@ const isThere = (store: Store): Promise<boolean> =>
     pause(STORE_LOOK_MS).then(() => false),
   ])
 const pause = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
+/** Resolves when this is done, however it ends, or has had its time. */
+const within = (work: Promise<unknown>, ms: number): Promise<void> =>
+  new Promise(resolve => {
+    const timer = setTimeout(resolve, ms)
+    const end = (): void => {
+      clearTimeout(timer)
+      resolve()
+    }
+    work.then(end, end)
+  })
 
 interface Running {
   readonly app: FastifyInstance
   readonly engine: Engine
+  readonly changes: Stream
+  readonly jobs: Jobs
   readonly mqtt: MqttListener
   readonly intake: Intake | null
   readonly codecs: Codecs
@@ -209,14 +295,19 @@ interface Running {
   readonly leaving: { isLeaving: boolean }
 }
 
-async function stopAll({ app, engine, mqtt, intake, codecs, node, store, log, leaving }: Running): Promise<void> {
+async function stopAll(running: Running): Promise<void> {
+  const { app, engine, changes, jobs, mqtt, intake, codecs, node, store, log, leaving } = running
   log.info({}, 'stopping')
   // Where there are others to take over, whoever sends calls here is given the time to notice: this node is not ready, and closes what it has answered.
   const leaveMs = node.signals !== null && engine.mayPublish() ? NODE_LEAVE_MS : 0
   leaving.isLeaving = leaveMs > 0
   if (leaveMs > 0) await pause(leaveMs)
   // Callers who wait are told at once, so that closing the HTTP server does not wait for their devices.
-  const closed = Promise.all([app.close(), engine.stop(), mqtt.stop()])
+  // But for jobs: the instant commands that they are making can be sent only as long as the engine sends, and devices are here.
+  const jobsDone = jobs.stop()
+  const quiet = within(jobsDone, JOBS_STOP_MS)
+  const rest = quiet.then(() => Promise.all([engine.stop(), mqtt.stop(), changes.stop()]))
+  const closed = Promise.all([app.close(), jobsDone, rest])
   intake?.stop()
   let isDone = false
   const done = closed.then(() => {
@@ -261,11 +352,14 @@ interface Parts {
   readonly fleet: Fleet
   readonly clock: Clock & Timers
   readonly engine: Engine
+  readonly changes: Stream
+  readonly jobs: Jobs
   readonly metrics: Metrics
   readonly notify: Notify
   readonly devices: HttpDevices
   readonly intake: Intake | null
   readonly leaving: { readonly isLeaving: boolean }
+  readonly routes: readonly AdminRoute[]
 }
 
 async function listenHttp(
@@ -277,7 +371,8 @@ async function listenHttp(
   const clockWindowMs = config.clockWindowMinutes * 60_000
   const tokens = new TokenService({ tokens: store, fleet, newToken, clockWindowMs })
   const { auth, maxInputBytes, iKnowThisIsOpen } = config
-  const app = buildApp({ ...parts, log, tokens, auth, maxInputBytes, openBeyondLoopback: iKnowThisIsOpen })
+  const adminToken = config.adminToken?.reveal() ?? null
+  const app = buildApp({ ...parts, log, tokens, auth, adminToken, maxInputBytes, openBeyondLoopback: iKnowThisIsOpen })
   await app.listen({ ...config.http })
   const address = app.server.address() as AddressInfo
   return { app, httpUrl: url('http', address.address, address.port) }

@@ -43,7 +43,7 @@ export async function serve(args: readonly string[], env: Environment, terminal:
 }
 
 /** Not holding the process: it is for a stop, or a start, that hangs, and for whatever would keep the process alive after it. */
-function leaveInTime(log: Logger): void {
+export function leaveInTime(log: Logger): void {
   setTimeout(() => {
     log.error({ afterMs: STOP_AT_LATEST_MS }, 'stop took too long, leaving')
     process.exit(Exit.failure)

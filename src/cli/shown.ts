@@ -93,5 +93,51 @@ export function commandTable(terminal: Terminal, commands: readonly ShownCommand
   return table(terminal, [['COMMAND', 'CREATED', 'STATE', 'WHAT', 'INPUT'], ...rows])
 }
 
+/** Why a command waits, in words. */
+export function readExplanation(value: unknown): {
+  readonly commandId: string
+  readonly state: State
+  readonly explanation: string
+} {
+  const { commandId, state, explanation } = isObject(value) ? value : {}
+  if (typeof commandId !== 'string') throw notUnderstood('commandId')
+  if (!isState(state)) throw notUnderstood('state')
+  if (typeof explanation !== 'string') throw notUnderstood('explanation')
+  return { commandId: printable(commandId), state, explanation: printable(explanation) }
+}
+
+/** What happened to a command, and below it what it waited for: one line per event, times in UTC. What happened without another state has none. */
+export function timelineTable(terminal: Terminal, data: unknown): string[] {
+  const { events, waitedFor } = isObject(data) ? data : {}
+  if (!Array.isArray(events)) throw notUnderstood('events')
+  if (!Array.isArray(waitedFor)) throw notUnderstood('waitedFor')
+  const lines = eventTable(terminal, ['AT', 'STATE', 'BY', 'WHY', ''], events, () => [])
+  if (waitedFor.length === 0) return lines
+  const of = (commandId: unknown) => [typeof commandId === 'string' ? printable(commandId) : 'the device']
+  const waited = eventTable(terminal, ['AT', 'OF', 'STATE', 'BY', 'WHY', ''], waitedFor, of)
+  return [...lines, '', 'Meanwhile, before it:', ...waited]
+}
+
+function eventTable(
+  terminal: Terminal,
+  heading: readonly string[],
+  events: readonly unknown[],
+  of: (commandId: unknown) => readonly string[],
+): string[] {
+  const rows = events.map((event): (string | Cell)[] => {
+    const { commandId, at, from, to, by, reason, detail } = isObject(event) ? event : {}
+    if (typeof at !== 'number' || typeof by !== 'string' || typeof reason !== 'string') throw notUnderstood('event')
+    return [
+      new Date(at).toISOString(),
+      ...of(commandId),
+      isState(to) && to !== from ? { text: stateName[to], style: styles[to] } : '',
+      printable(by),
+      printable(reason),
+      detail === null || detail === undefined ? '' : json(detail, INPUT_SHOWN_CHARS),
+    ]
+  })
+  return table(terminal, [heading, ...rows]).map(line => line.trimEnd())
+}
+
 /** JSON on one line, safe to print. */
 export const json = (value: unknown, max?: number): string => printable(JSON.stringify(value) ?? 'null', max)

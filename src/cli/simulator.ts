@@ -21,6 +21,8 @@ export interface Behaviour {
   readonly code: number
   /** from the command to the answer */
   readonly delayMs: number
+  /** it says everything twice, as some do whose acknowledgements get lost */
+  readonly twice?: boolean
   /** After this many commands of one connection it leaves, and comes back after a while or, with null, never. Null: it stays. */
   readonly leave: { readonly afterCommands: number; readonly backAfterMs: number | null } | null
   /** outputs of a service that was invoked with these inputs */
@@ -33,6 +35,16 @@ export interface Login {
   readonly productKey: string
   readonly deviceKey: string
   readonly deviceSecret: string
+  /** s; 0: it promises nothing, and need not be heard of. Default: SIMULATED_KEEPALIVE_S */
+  readonly keepAliveS?: number
+}
+
+/** The time that a device lives in: runs once, so many ms from now, and returns what calls it off. */
+export type Pace = (ms: number, run: () => void) => () => void
+
+const ordinaryPace: Pace = (ms, run) => {
+  const timer = setTimeout(run, ms)
+  return () => clearTimeout(timer)
 }
 
 export interface ReceivedCommand {
@@ -70,16 +82,19 @@ export class SimulatedDevice {
   readonly #behaviour: Behaviour
   readonly #witness: Witness
   #end: () => void = () => undefined
+  readonly #pace: Pace
   #connection: Connection | null = null
   #again: NodeJS.Timeout | undefined
   #failures = 0
   #wasConnected = false
   #stopped = false
 
-  constructor(login: Login, behaviour: Behaviour, witness: Witness) {
+  /** pace: of its answers; coming back and waiting for the server go by real time, whatever time the device lives in */
+  constructor(login: Login, behaviour: Behaviour, witness: Witness, pace: Pace = ordinaryPace) {
     this.#login = login
     this.#behaviour = behaviour
     this.#witness = witness
+    this.#pace = pace
     this.ended = new Promise(resolve => {
       this.#end = resolve
     })
@@ -91,7 +106,7 @@ export class SimulatedDevice {
       this.#wasConnected = true
     }
     const closed = (how: Closed, reason: string): void => this.#closed(how, reason)
-    this.#connection = new Connection(this.#login, this.#behaviour, this.#witness, { opened, closed })
+    this.#connection = new Connection(this.#login, this.#behaviour, this.#witness, { opened, closed, pace: this.#pace })
   }
 
   /** Says goodbye and closes. Resolves when the connection is gone. */
@@ -129,6 +144,7 @@ type Closed =
 
 /** What the device itself has to know of its connection. */
 interface Turns {
+  readonly pace: Pace
   opened(): void
   closed(how: Closed, reason: string): void
 }
@@ -141,10 +157,10 @@ class Connection {
   readonly #turns: Turns
   readonly #socket: Socket
   readonly #parser = mqtt.parser({ protocolVersion: 4 })
-  readonly #timers = new Set<NodeJS.Timeout>()
+  readonly #timers = new Set<() => void>()
   /** answers that the server has not acknowledged, by packet id */
   readonly #unacknowledged = new Map<number, ReceivedCommand>()
-  readonly #patience: NodeJS.Timeout
+  readonly #patience: () => void
   #lastPacketId = 0
   /** received on this connection, and how many of them wait for their answer's time */
   #commands = 0
@@ -167,7 +183,7 @@ class Connection {
       this.#reason = error.message
     })
     this.#socket.on('close', () => {
-      for (const timer of this.#timers) clearTimeout(timer)
+      for (const callOff of this.#timers) callOff()
       turns.closed(this.#how, this.#reason)
     })
     this.#parser.on('packet', packet => this.#packet(packet))
@@ -197,13 +213,13 @@ class Connection {
     this.#socket.write(mqtt.generate(packet))
   }
 
-  #after(waitMs: number, run: () => void): NodeJS.Timeout {
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer)
+  #after(waitMs: number, run: () => void, pace: Pace = ordinaryPace): () => void {
+    const callOff = pace(waitMs, () => {
+      this.#timers.delete(callOff)
       run()
-    }, waitMs)
-    this.#timers.add(timer)
-    return timer
+    })
+    this.#timers.add(callOff)
+    return callOff
   }
 
   #feed(chunk: Buffer): void {
@@ -217,7 +233,7 @@ class Connection {
         this.#connack(packet.returnCode ?? SERVER_UNAVAILABLE)
         break
       case 'suback':
-        clearTimeout(this.#patience)
+        this.#patience()
         this.#turns.opened()
         this.#witness.connected(this.#login)
         break
@@ -252,7 +268,9 @@ class Connection {
   }
 
   #keepAlive(): void {
-    this.#after((SIMULATED_KEEPALIVE_S * 1_000) / 2, () => {
+    const keepAliveS = keepAliveOf(this.#login)
+    if (keepAliveS === 0) return
+    this.#after((keepAliveS * 1_000) / 2, () => {
       if (this.#pinged) return this.#fail('the server went silent')
       this.#pinged = true
       this.#send({ cmd: 'pingreq' })
@@ -273,7 +291,7 @@ class Connection {
       return
     }
     this.#toAnswer += 1
-    this.#after(this.#behaviour.delayMs, () => this.#answer(topic, command))
+    this.#after(this.#behaviour.delayMs, () => this.#answer(topic, command), this.#turns.pace)
   }
 
   #answer(topic: string, command: ReceivedCommand): void {
@@ -281,12 +299,14 @@ class Connection {
     const data = answer === 'ok' && command.verb === 'invoke' ? outputs(command.service, command.params) : {}
     const message = answer === 'error' ? { message: 'simulated failure' } : {}
     const payload = JSON.stringify({ id: command.commandId, code, data, ...message })
-    const messageId = this.#packetId()
-    this.#unacknowledged.set(messageId, command)
     this.#toAnswer -= 1
     // One write for the answer and, if it leaves now, the goodbye: the next command, which the server sends at an answer, would else go to waste.
     this.#socket.cork()
-    this.#send({ cmd: 'publish', topic: `${topic}_reply`, payload, qos: 1, dup: false, retain: false, messageId })
+    for (let times = this.#behaviour.twice ? 2 : 1; times > 0; times -= 1) {
+      const messageId = this.#packetId()
+      this.#unacknowledged.set(messageId, command)
+      this.#send({ cmd: 'publish', topic: `${topic}_reply`, payload, qos: 1, dup: false, retain: false, messageId })
+    }
     this.#witness.answered(this.#login, command, code)
     this.#leaves()
     this.#socket.uncork()
@@ -312,10 +332,13 @@ class Connection {
   }
 }
 
+const keepAliveOf = ({ keepAliveS = SIMULATED_KEEPALIVE_S }: Login): number => keepAliveS
+
 const servicePrefix = ({ productKey, deviceKey }: Login): string => `/sys/${productKey}/${deviceKey}/thing/service/`
 
 /** The vendor's login: the digest over the names in alphabetical order with their values, then the secret, nothing in between. */
-function connectPacket({ productKey, deviceKey, deviceSecret }: Login): Packet {
+function connectPacket(login: Login): Packet {
+  const { productKey, deviceKey, deviceSecret } = login
   const timestamp = String(Date.now())
   const signed = `clientId${deviceKey}deviceKey${deviceKey}productKey${productKey}timestamp${timestamp}${deviceSecret}`
   return {
@@ -323,7 +346,7 @@ function connectPacket({ productKey, deviceKey, deviceSecret }: Login): Packet {
     protocolId: 'MQTT',
     protocolVersion: 4,
     clean: true,
-    keepalive: SIMULATED_KEEPALIVE_S,
+    keepalive: keepAliveOf(login),
     clientId: `${deviceKey}|securemode=2,signmethod=sha256,timestamp=${timestamp}|`,
     username: `${deviceKey}&${productKey}`,
     password: Buffer.from(createHash('sha256').update(signed).digest('hex').toUpperCase()),

@@ -36,16 +36,16 @@ export const errors = {
     'denied',
     'vendor',
     false,
-    'The application has no grant for this action on this device, or belongs to another organization.',
-    'Give the application a grant for the device, or call with another application.',
+    'The application has no grant for this, or none that covers the device, or belongs to another organization. With HTTP status 403: the call comes from where it may not, or is for an administrator and there is none.',
+    'Give the application the grant that the message names, or call with another application.',
   ),
   notFound: entry(
     99404,
     'notFound',
     'vendor',
     false,
-    'The device does not exist in this organization.',
-    'Check orgId and assetId, or productKey and deviceKey.',
+    'The device, or what else the call names, does not exist in this organization. With HTTP status 404: there is no such path or verb.',
+    'Check orgId and assetId, or productKey and deviceKey, or the id of what is meant.',
   ),
   commandNotFound: entry(
     11404,
@@ -135,6 +135,118 @@ export const errors = {
     'The server is stopping, overloaded, or its clock ran backwards; the HTTP status is 503. With data.commandId the command is on record, without it nothing was stored.',
     'With data.commandId: get it later. Without: repeat after a pause.',
   ),
+  productNotFound: entry(
+    11611,
+    'productNotFound',
+    'vendor',
+    false,
+    'The productKey does not exist in this organization.',
+    'Search the products of the organization.',
+  ),
+  productInUse: entry(
+    11619,
+    'productInUse',
+    'vendor',
+    false,
+    'The product still has devices, so it is not deleted.',
+    'Delete its devices first.',
+  ),
+  modelNotFound: entry(
+    11699,
+    'modelNotFound',
+    'vendor',
+    false,
+    'The modelId does not exist in this organization.',
+    'Search the thing models of the organization, or create it.',
+  ),
+  deviceKeyTaken: entry(
+    11702,
+    'deviceKeyTaken',
+    'vendor',
+    false,
+    'The product has a device with this deviceKey already.',
+    'Choose another deviceKey, or leave it out to be given one.',
+  ),
+  sameDeviceKey: entry(
+    11704,
+    'sameDeviceKey',
+    'vendor',
+    false,
+    'The new deviceKey is the one that the device has.',
+    'Nothing, or choose another.',
+  ),
+  noDeviceKey: entry(
+    11714,
+    'noDeviceKey',
+    'vendor',
+    true,
+    'No free deviceKey was found in several attempts.',
+    'Repeat the call.',
+  ),
+  notGateway: entry(
+    11738,
+    'notGateway',
+    'vendor',
+    false,
+    'The device is not of a product for gateways, or is not in the organization.',
+    'Name a device whose product has productType Gateway.',
+  ),
+  tooManyDevices: entry(
+    11739,
+    'tooManyDevices',
+    'vendor',
+    false,
+    'The product, or the topology of the gateway, has as many devices as it may have.',
+    'Use another product or gateway, or remove devices.',
+  ),
+  topology: entry(
+    11795,
+    'topology',
+    'vendor',
+    false,
+    'The sub-device is behind a gateway already, is a gateway itself, or is not behind the gateway named.',
+    'Ask which gateway it is behind: device-topos, action getGateway.',
+  ),
+  keyReused: entry(
+    99409,
+    'keyReused',
+    'ours',
+    false,
+    'The Idempotency-Key was used before, for another request; the HTTP status is 409. Nothing was stored.',
+    'Use a new key for a new request; repeat a request with exactly what it had.',
+  ),
+  cursorGone: entry(
+    99411,
+    'cursorGone',
+    'ours',
+    false,
+    'Changes after this cursor have been purged, so that some would be missed; the HTTP status is 410.',
+    'Begin anew: read what is there, then follow the stream without a cursor.',
+  ),
+  exists: entry(
+    99412,
+    'exists',
+    'ours',
+    false,
+    'Something with this name exists already, so it is not created.',
+    'Choose another name, or update what is there.',
+  ),
+  isOver: entry(
+    99413,
+    'isOver',
+    'ours',
+    false,
+    'What the call is about is over already, or is in a state in which this cannot be done.',
+    'Look at its status.',
+  ),
+  outcomeUnknown: entry(
+    99504,
+    'outcomeUnknown',
+    'ours',
+    false,
+    'The store was lost while it wrote; the HTTP status is 503. It is not known whether this was done.',
+    'With an Idempotency-Key repeat the call with the same key; else look at what is on record before repeating it. A cancel may be repeated.',
+  ),
 } as const satisfies Record<string, ErrorEntry>
 
 /** Codes of the token service and of rejected signatures. */
@@ -208,3 +320,7 @@ export function assert(condition: unknown, what: string): asserts condition {
 /** Nothing was done, and whoever asked may ask again. */
 export const overloaded = (why: string): Refusal =>
   refuse(errors.unavailable, `Service unavailable: ${why}; nothing was stored`)
+
+/** Nothing is wrong with what was asked: this server could not do it now, or was kept from knowing whether it did. */
+export const isUnavailable = ({ code }: Pick<Refusal, 'code'>): boolean =>
+  code === errors.unavailable.code || code === errors.outcomeUnknown.code

@@ -12,6 +12,13 @@ export const PENDING_TTL_MAX_S = 172_800
 export const TIMEOUT_MAX_S = 60
 /** s; used when the caller names none */
 export const TIMEOUT_DEFAULT_S = 30
+/**
+ * ms for which a call with an Idempotency-Key may be repeated, beyond its pendingTtl: a day, so that who finds out in the morning still may. What is kept
+ * of one is some 300 bytes, less than its command
+ */
+export const REPEATS_KEPT_MS = 86_400_000
+/** characters of an Idempotency-Key: a UUID has 36, and names that people make up have room */
+export const IDEMPOTENCY_KEY_MAX_CHARS = 255
 /** late or second replies kept in a command's event log; the rest are counted (a device that repeats itself must not fill the disk) */
 export const LATE_REPLIES_KEPT = 8
 /** characters of a late reply kept in its event; enough to recognise it, 8 of them stay under one page */
@@ -62,6 +69,16 @@ export const STORE_WAL_PAGES = 4_000
 export const STORE_WAL_MAX_BYTES = 67_108_864
 /** prepared statements of searches: callers ask in a few shapes, each takes two, and one of the most terms holds some 100 kB */
 export const STORE_SEARCHES_PREPARED_MAX = 64
+/** devices that are read at a time where a text cannot be looked for by the database: of each the names are read by JavaScript, some µs a piece */
+export const VIEW_TEXT_ROWS = 500
+/** devices that a search looks at in one go where it has to look at all of them: some ten ms, in which nothing else is done. On SQLite with one comparison;
+ * with more of them fewer devices, since each looks up labels of each device */
+export const VIEW_SEARCH_DEVICES = 5_000
+/** comparisons of fields that count as one of labels, which has to look further. A search of no more asks of all devices at once: 20 ms with 30,000 of them */
+export const VIEW_SEARCH_FIELDS = 16
+/** searches that go through all devices, and wait for the one under way; and of one organization. One takes 0.1 s with 30,000 devices, the longest some seconds */
+export const STORE_SEARCHES_WAITING_MAX = 32
+export const STORE_SEARCHES_WAITING_PER_ORGANIZATION_MAX = 16
 
 // --- store on PostgreSQL -----------------------------------------------------------------------------------------
 /** connections that the node's lease has to itself: it must not wait behind anything */
@@ -87,6 +104,10 @@ export const POSTGRES_BACKOFF_MIN_MS = 20
 export const POSTGRES_BACKOFF_MAX_MS = 500
 /** ms after which a connection's statements are planned anew: it takes 10 ms, and a table can hardly grow by more than 50,000 rows meanwhile */
 export const POSTGRES_PLAN_LIFE_MS = 10_000
+/** events that get a position in the stream of changes at a time: some 100 ms */
+export const PLACED_MAX = 5_000
+/** devices of a node's last life that are marked as away at a time: some 100 ms, for which the row of the node, and with it its lease, may have to wait */
+export const POSTGRES_SESSIONS_AT_ONCE = 2_000
 /** ms of quiet after which the operating system looks whether the other end of a connection is still there */
 export const POSTGRES_KEEPALIVE_MS = 10_000
 
@@ -181,6 +202,9 @@ export const CLOCK_WINDOW_MAX_MIN = 1_440
 export const TOKEN_LIFE_S = 7_200
 /** characters of an access token that is looked up; ours have 43 */
 export const ACCESS_TOKEN_MAX_CHARS = 128
+/** characters of the administrator's token: 32 random hexadecimal digits are 128 bits, which nobody guesses; it fits a header many times */
+export const ADMIN_TOKEN_MIN_CHARS = 32
+export const ADMIN_TOKEN_MAX_CHARS = 512
 /** default page of command search */
 export const PAGE_SIZE_DEFAULT = 100
 /** largest page in commands */
@@ -435,16 +459,35 @@ export const MODELS_CACHED_MAX = 256
 export const STRING_MAX_CHARS = 1_024
 /** problems listed for one thing model; whoever has more corrects these first */
 export const MODEL_PROBLEMS_MAX = 50
+/** products of an organization; the vendor's figure. All of them are read for a search, some 500 bytes each */
+export const PRODUCTS_MAX = 2_000
+/** thing models of an organization; the vendor's figure. A search reads the text of all of them */
+export const MODELS_MAX = 1_000
+/** applications of an organization: people and programs that are told apart; all of them are listed at once */
+export const APPLICATIONS_MAX = 1_000
+/** grants of an application: one for each resource and scope, and each call reads all of them */
+export const GRANTS_MAX = 100
+/** products or devices that one grant may name, for the same reason: who needs more is given a product, or all */
+export const SCOPE_MAX_KEYS = 1_000
+/** times that a change is made again because somebody else changed the same thing meanwhile: an administrator's script, not a storm */
+export const CHANGE_ATTEMPTS = 10
+/** devices or products in a page of the vendor's searches, where none is asked for, and at most; the vendor's figures */
+export const FLEET_PAGE_DEFAULT = 10
+export const FLEET_PAGE_MAX = 200
+/** characters of a description, of a product or a device: a note, not a document */
+export const DESCRIPTION_MAX_CHARS = 1_024
+/** bytes of the body of a call about devices: as many as one call may create, each with 256 bytes: keys, a name and a timezone, or half of it with two tags */
+export const DEVICES_BODY_MAX_BYTES = 262_144
+/** tags of a product; they are in its row, and read with it */
+export const PRODUCT_TAGS_MAX = 100
 /** timezones kept resolved; IANA has about 600 names with all aliases, a fleet lives in a few, and each formatter holds some 10 kB */
 export const TIMEZONES_CACHED_MAX = 128
 
 // --- command line ------------------------------------------------------------------------------------------------
-/** bytes of an answer that the client reads: a full page of the largest commands */
-export const ANSWER_MAX_BYTES = 134_217_728
-/** ms that the client waits for an answer beyond the timeout of the command it sends */
-export const ANSWER_MARGIN_MS = 10_000
-/** attempts to get a token: two calls of one application in the same millisecond have the same encryption, and the later is refused as repeated */
-export const TOKEN_ATTEMPTS = 3
+/** repeats of a call that a repeat may help: half a second with the pauses between them, and somebody is waiting for the answer. The client has bounds of its own */
+export const CLI_RETRIES = 2
+/** ms between two looks at something that goes on in the server */
+export const CLI_LOOK_EVERY_MS = 200
 /** commands in a printed list where no limit is given: what a screen holds */
 export const LIST_LIMIT_DEFAULT = 20
 /** simulated devices in one process; each holds a socket, and file descriptors are scarcer than memory */
@@ -464,3 +507,191 @@ export const SIMULATED_SPAN_MAX_S = 86_400
 export const SIMULATED_PATIENCE_MS = 10_000
 /** ms that the demo waits for its device to be let in, sent to and answered: on a loaded machine a few hundred */
 export const DEMO_PATIENCE_MS = 10_000
+
+// --- emulator ----------------------------------------------------------------------------------------------------
+/** ms that its clock may be moved at once: a year, well within what an instant may be */
+export const EMULATOR_LEAP_MAX_MS = 31_536_000_000
+/** steps in which timers that need not be met exactly run during one leap: a poll every second would else make 172,800 of them in 48 hours */
+export const EMULATOR_LEAP_STEPS_MAX = 1_000
+/** ms of real time that one step waits for devices to answer over their sockets, which takes one or two: beyond it something is stuck */
+export const EMULATOR_REST_MAX_MS = 2_000
+/** ms from a command to its answer that a fault may ask for: 48 hours, the longest that any command lives */
+export const EMULATOR_DELAY_MAX_MS = 172_800_000
+/** simulated devices in one emulator: each is a connection, and all connect before it says that it is there */
+export const EMULATOR_DEVICES_MAX = 1_000
+/** the largest integer of 32 bits: codes of devices */
+export const INT32_MAX = 2_147_483_647
+
+// --- views -------------------------------------------------------------------------------------------------------
+/** devices in one page of a list */
+export const VIEW_PAGE_DEFAULT = 50
+/** the largest page: a screen holds some tens, and each row costs a look at its queue */
+export const VIEW_PAGE_MAX = 200
+/** devices looked at for one page: those that a filter leaves out cost too, and a page must not hold the store for long */
+export const VIEW_SCAN_MAX = 5_000
+/** ms that counts of devices and commands are good for: whoever looks every second does not make each look a count */
+export const STATS_FRESH_MS = 1_000
+/** counts kept, by organization and products */
+export const STATS_CACHED_MAX = 100
+/** steps of one series: a day by minutes, which is more than a plot has pixels for */
+export const STATS_STEPS_MAX = 1_500
+/** events of one command's timeline: 5 of its own life, some of times that it was not sent after all, LATE_REPLIES_KEPT late ones */
+export const TIMELINE_MAX_EVENTS = 1_000
+
+// --- stream of changes -------------------------------------------------------------------------------------------
+/** ms between two looks at what other nodes have written: so much later are their changes told, at most, and a look costs two small statements */
+export const STREAM_POLL_MS = 250
+/** changes that are given their positions by one statement: a batch of the engine leaves about a thousand */
+export const STREAM_PLACE_MAX = 1_000
+/** changes in one page: some 120 kB as text, which is as much as one follower holds at a time */
+export const STREAM_PAGE_MAX = 200
+/** changes looked at for one page: those that a filter leaves out cost too, and a read must not hold the store for long */
+export const STREAM_SCAN_MAX = 1_000
+/** last changes kept for all who follow, about 4 MB: who is no further behind costs the store nothing */
+export const STREAM_RING_MAX = 4_096
+/** ms in which nothing that was just written is purged, so that what is kept goes on without a gap; the shortest retention is a day */
+export const STREAM_FRESH_MS = 60_000
+/** pages read at a time for those who are further behind: of the six connections for such reads others must have some */
+export const STREAM_READS_MAX = 2
+/** reads that wait for one of these: as many as there may be streams, and some thousand webhooks; who finds no room comes again a second later */
+export const STREAM_READS_WAITING_MAX = 10_000
+/** open streams of events; each holds a connection and up to two pages of text, 250 MB if none of them reads */
+export const STREAMS_MAX = 1_000
+/** of one organization, so that it leaves some to the others */
+export const STREAMS_PER_ORGANIZATION_MAX = 200
+/** ms of quiet after which a stream says that it is there, and how far it is; balancers close what is silent for 60 s */
+export const STREAM_HEARTBEAT_MS = 15_000
+/** ms that a stream lives; the vendor's token life, with which it was opened */
+export const STREAM_LIFE_MAX_MS = 7_200_000
+/** ms between two looks whether the application may still see what it is told */
+export const STREAM_RECHECK_MS = 60_000
+/** bytes that wait in a stream before no more is read for it */
+export const STREAM_BUFFER_BYTES = 65_536
+/** ms in which a reader must have taken something of what waits, before he is cut off: he comes back with his cursor */
+export const STREAM_STALLED_MS = 30_000
+
+// --- webhooks ----------------------------------------------------------------------------------------------------
+/** webhooks of one organization: each is told on its own, and an integration has a few */
+export const WEBHOOKS_MAX_PER_ORGANIZATION = 50
+/** changes in one POST: some 60 kB; halved after each failure, so that one that a receiver cannot take is found */
+export const WEBHOOK_BATCH_MAX = 100
+/** POSTs under way in one process: each holds a socket, and receivers that hang hold theirs for ten seconds */
+export const WEBHOOK_POSTS_MAX = 256
+/** deliveries that wait for such a place, a few hundred bytes each beside their text; who finds none, or waits for ten seconds, counts as not taken */
+export const WEBHOOK_POSTS_WAITING_MAX = 2_000
+/** tests and replays under way in one process, beside the deliveries: somebody waits for each, so that none of them waits for a place */
+export const WEBHOOK_CALLS_MAX = 64
+/** of one organization: people try one webhook or two, and receivers that hang must not take everybody's places */
+export const WEBHOOK_CALLS_PER_ORGANIZATION_MAX = 4
+/** names looked up at a time: each look-up has one of the four threads of the process for as long as it takes, which may be a minute, and files need one too */
+export const WEBHOOK_LOOKUPS_MAX = 3
+/** look-ups that wait, at most ten seconds as all of a POST: as many as there are POSTs */
+export const WEBHOOK_LOOKUPS_WAITING_MAX = 320
+/** ms that a receiver has for its answer */
+export const WEBHOOK_ANSWER_WAIT_MS = 10_000
+/** bytes of its answer that are read: what counts is the status */
+export const WEBHOOK_ANSWER_MAX_BYTES = 4_096
+/** characters of an answer, or of an error, that are kept and shown */
+export const WEBHOOK_ERROR_MAX_CHARS = 300
+/** ms until the next attempt: doubled after each failure, up to the second figure; each is drawn from a half to the whole of it */
+export const WEBHOOK_BACKOFF_MIN_MS = 1_000
+export const WEBHOOK_BACKOFF_MAX_MS = 900_000
+/** ms of failing after which changes that are as old become dead letters, a day: somebody has noticed by then */
+export const WEBHOOK_GIVE_UP_MS = 86_400_000
+/** ms for which a webhook is one node's to deliver: a node that was killed holds its webhooks up for so long at most */
+export const WEBHOOK_TURN_MS = 20_000
+/** ms that must be left of it when a POST begins: it takes no longer */
+export const WEBHOOK_TURN_MARGIN_MS = 12_000
+/** ms between two looks at which webhooks there are, and at what another node delivers */
+export const WEBHOOK_LOOK_MS = 5_000
+/** ms, and positions, after which it is saved that nothing in between was wanted: a webhook that is told little must not seem to have missed what is purged */
+export const WEBHOOK_SAVE_EVERY_MS = 60_000
+export const WEBHOOK_SAVE_EVERY_POSITIONS = 10_000
+/** ms at a stop for POSTs that are under way; who was not heard gets the same changes again */
+export const WEBHOOK_STOP_MS = 2_000
+/** characters of a URL */
+export const WEBHOOK_URL_MAX_CHARS = 2_048
+/** dead letters of one webhook, some 60 MB: beyond it nothing more is given up, and changes wait until they are purged */
+export const DEAD_LETTERS_MAX = 100_000
+/** ms between two counts of them, for metrics: a count reads them all */
+export const DEAD_LETTERS_COUNT_EVERY_MS = 60_000
+/** dead letters in a page */
+export const DEAD_LETTERS_PAGE_MAX = 200
+/** dead letters that one call sends again, and ms after which it begins no further POST: the caller waits for it, and calls again */
+export const REPLAY_MAX = 1_000
+export const REPLAY_MAX_MS = 15_000
+
+// --- jobs, and cancellations by filter ---------------------------------------------------------------------------
+/** devices that a job may list; the vendor's figure */
+export const JOB_TARGETS_MAX = 1_000
+/** bytes of the body of a call about jobs: so many devices with the longest keys, and the largest input */
+export const JOB_BODY_MAX_BYTES = 393_216
+/** characters of a job's description; the vendor's figure */
+export const JOB_DESC_MAX_CHARS = 100
+/** characters of its name as JSON text, in all its languages */
+export const JOB_NAME_MAX_CHARS = 4_096
+/** s; the vendor's longest wait for an answer to a job's command */
+export const JOB_TIMEOUT_MAX_S = 900
+/** s until a failed task is tried again, and how often; the vendor's figures */
+export const JOB_RETRY_INTERVAL_MAX_S = 86_400
+export const JOB_RETRY_INTERVAL_DEFAULT_S = 300
+export const JOB_RETRIES_MAX = 10
+export const JOB_RETRIES_DEFAULT = 3
+/** ms that a job may be scheduled ahead: a year; an instant beyond it is rather one in other units */
+export const JOB_AHEAD_MAX_MS = 31_536_000_000
+/** jobs of an organization that have not ended: their tasks are looked at again and again */
+export const JOBS_OPEN_MAX = 100
+/** jobs of an organization on record: a search by name looks at all of their names, and by status at all of them */
+export const JOBS_KEPT_MAX = 10_000
+/** tasks that one call may name; the vendor's figure */
+export const TASK_IDS_MAX = 200
+/** jobs or tasks in a page, where none is asked for, and at most; the vendor's figures */
+export const JOB_PAGE_DEFAULT = 10
+export const JOB_PAGE_MAX = 1_000
+/** rows of such a page that are read at a time, so that a page that is too large in bytes is known before it is in memory */
+export const JOB_PAGE_CHUNK = 50
+/** tasks made, begun or cancelled in one step: they share a batch with what else goes on */
+export const JOB_STEP_TASKS = 200
+/** tasks whose commands are looked at in one step: 1 ms, and 10 ms where all of them have changed */
+export const JOB_LOOK_TASKS = 200
+/**
+ * ms between two looks at a job's commands: a tenth of the time in which nothing has changed, and not less or more than these. So what moves is seen soon,
+ * and a job that waits for devices that are away costs little
+ */
+export const JOB_LOOK_MIN_MS = 1_000
+export const JOB_LOOK_MAX_MS = 10_000
+/** steps of one job or cancellation before another has its turn */
+export const JOB_VISIT_STEPS = 8
+/** jobs, and cancellations, that are found due at a time */
+export const JOBS_DUE_MAX = 20
+/** ms for which a job is one node's to work on: a node that was killed holds it up for so long at most */
+export const JOB_TURN_MS = 15_000
+/** ms of it after which it is taken anew, before more is done */
+export const JOB_TURN_RENEW_MS = 5_000
+/** looks at tasks that are to be cancelled while somebody else keeps changing them */
+export const JOB_CANCEL_LOOKS = 3
+/** ms that the engine waits at a stop for the step of a job that is in flight, which takes a tenth of it: what it makes can still be sent */
+export const JOBS_STOP_MS = 1_000
+/** ms that a call waits for its turn at a job, and between two attempts to get it */
+export const JOB_TURN_WAIT_MS = 5_000
+export const JOB_TURN_AGAIN_MS = 100
+/** ms between two looks at what is due, where other nodes make jobs too, and may die with them */
+export const JOBS_SWEEP_MS = 2_000
+/** ms for which it is known that an attempt has made its command, beyond the time that the command has: a server that was killed in between may be away for long */
+export const JOB_KEYS_KEPT_MS = 604_800_000
+/** cancellations of an organization that have not ended */
+export const CANCELLATIONS_OPEN_MAX = 10
+/** cancellations of an organization on record */
+export const CANCELLATIONS_KEPT_MAX = 10_000
+/** devices whose queues are looked at in one step: 2,500 commands, where each is full */
+export const CANCELLATION_STEP_DEVICES = 50
+/** looks at devices of which none had anything, before it is saved how far they are */
+export const CANCELLATION_EMPTY_STEPS = 20
+/** commands cancelled in one step: half a batch, so that others are in it as well */
+export const CANCELLATION_STEP_COMMANDS = 256
+/** keys of each kind in a filter */
+export const CANCELLATION_ASSETS_MAX = 1_000
+export const CANCELLATION_KEYS_MAX = 100
+/** commands in a page of what was found */
+export const CANCELLATION_PAGE_DEFAULT = 100
+export const CANCELLATION_PAGE_MAX = 500

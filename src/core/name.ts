@@ -1,5 +1,9 @@
 // Names as people read them (StringI18n `{defaultValue, i18nValue: {locale: name}}`) and how a search compares them. Not the search grammar.
 
+/** A name that tools print in a line: not blank, and without what moves, hides or turns the text around it (control, format and separator characters). */
+export const isPrintedName = (text: string): boolean =>
+  text.trim() !== '' && !/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u.test(text)
+
 /** The two spellings of "the default name" in search expressions. */
 const isDefault = (locale: string): boolean => locale === 'default' || locale === 'defaultValue'
 

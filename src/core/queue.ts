@@ -1,16 +1,26 @@
 // The rules: one device's queue as a state machine. decide(queue, input, situation) -> what changes, what to do, what to answer.
-// Pure: no IO, no clock, no randomness. Not here: batches and waiters (engine.ts), what a command looks like on the wire (http/wire.ts).
+// Pure: no IO, no clock, no randomness. Not here: how a step notes what it does, and which transitions there are (step.ts), batches and waiters (engine.ts),
+// what a command looks like on the wire (http/wire.ts).
 // docs/states.md draws this machine; test/queue.test.ts holds its full table.
 
 import { type Command, idMs, isOpen, Kind, State } from './command.ts'
 import { assert, errors, type Refusal, refuse } from './errors.ts'
-import {
-  LATE_DETAIL_MAX_CHARS,
-  LATE_REPLIES_KEPT,
-  NODE_LEASE_MS,
-  NODE_MARGIN_MS,
-  SESSION_EVENT_EVERY_MS,
-} from './limits.ts'
+import { LATE_DETAIL_MAX_CHARS, LATE_REPLIES_KEPT, NODE_MARGIN_MS, SESSION_EVENT_EVERY_MS } from './limits.ts'
+import { Step } from './step.ts'
+
+/** What a call with an Idempotency-Key left, so that a repeat of it is answered like the first and does nothing. */
+export interface KeptAnswer {
+  /** whose key it is: appKey, or what else makes commands */
+  readonly application: string
+  readonly key: string
+  /** of what was asked: SHA-256 in lower-case hex */
+  readonly requestHash: string
+  readonly commandId: string
+  /** why the command failed the moment it was accepted; null: it did not */
+  readonly refusedCode: number | null
+  /** epoch ms; from then on the key is as if it had never been used */
+  readonly expireAt: number
+}
 
 /** One device as the rules see it: its open commands, oldest first, plus those commands that the input names. */
 export interface Queue {
@@ -34,6 +44,8 @@ export interface Queue {
   readonly open: readonly Command[]
   /** final commands that an input names, or that settled earlier in the same batch */
   readonly named: readonly Command[]
+  /** those of the keys that inputs name, and of keys used earlier in the same batch */
+  readonly kept: readonly KeptAnswer[]
 }
 
 /** The device's live connection on this node. Volatile: comes in as an argument, is never stored. */
@@ -75,8 +87,16 @@ export type Enqueue = {
   readonly timeoutS: number
   readonly pendingTtlS: number
   readonly by: string
+  /** with it the call may be repeated: `keepMs` from acceptance the same answer comes again */
+  readonly repeatable?: Pick<KeptAnswer, 'application' | 'key' | 'requestHash'> & { readonly keepMs: number }
 }
-export type Cancel = { readonly type: 'cancel'; readonly commandId: string | null; readonly by: string }
+/** `detail`: JSON text for the event of each command that it cancels, such as what it is part of. */
+export type Cancel = {
+  readonly type: 'cancel'
+  readonly commandId: string | null
+  readonly by: string
+  readonly detail?: string
+}
 /** `activates`: it proved itself with its own secret; one that used the product's is active only when it has got its own (see Activated). */
 export type Connected = { readonly type: 'connected'; readonly activates: boolean }
 /** The device said that it has got its own secret. */
@@ -127,7 +147,11 @@ export type Input =
 /** What each input is answered with. */
 export interface Answers {
   /** refused (notFound): the device was deleted in the same batch, nothing is on record */
-  enqueue: { readonly ok: true; readonly command: Command } | Refusal
+  enqueue:
+    | { readonly ok: true; readonly command: Command }
+    /** the key was used before, for the same: nothing was done. command: that one, where it is open or settled in this batch */
+    | { readonly ok: true; readonly repeated: KeptAnswer; readonly command: Command | null }
+    | Refusal
   cancel:
     | {
         readonly ok: true
@@ -207,95 +231,12 @@ export interface Decision<A> {
   readonly changed: readonly Command[]
   readonly outcomes: readonly Outcome[]
   readonly events: readonly QueueEvent[]
+  readonly kept: readonly KeptAnswer[]
   readonly effects: readonly Effect[]
   readonly answer: A
 }
 
-/** Every transition that exists. A step that tries another is a bug. */
-export const transitions: Readonly<Record<State, readonly State[]>> = {
-  [State.created]: [State.cancelled, State.expired, State.sent, State.failed],
-  [State.cancelled]: [],
-  [State.expired]: [],
-  [State.sent]: [State.created, State.succeeded, State.failed, State.timedOut],
-  [State.succeeded]: [],
-  [State.failed]: [],
-  [State.timedOut]: [],
-}
-
 const isInstant = (command: Command): boolean => command.pendingTtlS === 0
-
-/** One step in the making. Lives only inside decide. */
-class Step {
-  readonly commands = new Map<string, Command>()
-  readonly changed = new Map<string, Command>()
-  readonly outcomes: Outcome[] = []
-  readonly events: QueueEvent[] = []
-  readonly effects: Effect[] = []
-  device: Queue
-  presence: Presence | null
-
-  constructor(
-    queue: Queue,
-    readonly situation: Situation,
-  ) {
-    this.device = queue
-    this.presence = queue.disabled || queue.deleted ? null : situation.presence
-    for (const command of queue.named) this.commands.set(command.id, command)
-    for (const command of queue.open) this.commands.set(command.id, command)
-  }
-
-  /** The other node, alive, on which its newest session is; null where it is here, or away. */
-  get elsewhere(): number | null {
-    const { sessionNode, lastOnlineAt, disabled, deleted } = this.device
-    const { now, node, others } = this.situation
-    if (sessionNode === null || sessionNode === node || others === null || disabled || deleted) return null
-    const isNew = lastOnlineAt !== null && lastOnlineAt > others.asOf - NODE_MARGIN_MS
-    // A look that old, as after a pause, says of nobody that he is dead.
-    const isOld = now - others.asOf > NODE_LEASE_MS
-    return others.alive.has(sessionNode) || isNew || isOld ? sessionNode : null
-  }
-
-  /** Connected nowhere, as far as is known here. */
-  get isAway(): boolean {
-    return this.presence === null && this.elsewhere === null
-  }
-
-  inState(state: State): Command[] {
-    return [...this.commands.values()].filter(command => command.state === state)
-  }
-
-  put(command: Command): void {
-    this.commands.set(command.id, command)
-    this.changed.set(command.id, command)
-  }
-
-  event(of: Omit<QueueEvent, 'seq' | 'at'>): void {
-    const seq = this.device.eventSeq + 1
-    this.device = { ...this.device, eventSeq: seq }
-    this.events.push({ seq, at: this.situation.now, ...of })
-  }
-
-  move(command: Command, to: State, by: string, reason: string, patch: Partial<Command> = {}): Command {
-    assert(transitions[command.state].includes(to), `no transition ${command.state} -> ${to}`)
-    const settledAt = isOpen(to) ? null : this.situation.now
-    const next: Command = { ...command, ...patch, state: to, settledAt }
-    this.put(next)
-    this.event({ commandId: command.id, from: command.state, to, by, reason, detail: null })
-    if (!isOpen(to)) this.effects.push({ type: 'settled', command: next })
-    return next
-  }
-
-  decision<A>(answer: A): Decision<A> {
-    const all = [...this.commands.values()]
-    const queue = {
-      ...this.device,
-      open: all.filter(command => isOpen(command.state)),
-      named: all.filter(command => !isOpen(command.state)),
-    }
-    const { outcomes, events, effects } = this
-    return { queue, changed: [...this.changed.values()], outcomes, events, effects, answer }
-  }
-}
 
 /**
  * One step of one device: what is due lapses, the input is applied, and the head moves on if it may.
@@ -309,12 +250,13 @@ export function decide<I extends Input>(queue: Queue, input: I, situation: Situa
   if (step.isAway) failInstants(step)
   const answer = apply(step, input)
   advance(step)
-  if (input.type === 'enqueue') {
-    const command = step.commands.get(input.id)
-    assert(command, 'an enqueued command is on record')
-    return step.decision({ ok: true, command } as AnswerTo<I>)
-  }
-  return step.decision(answer as AnswerTo<I>)
+  return step.decision(asItIsNow(step, answer) as AnswerTo<I>)
+}
+
+/** An answer that names a command has it as the whole step leaves it: it may have been sent since. */
+function asItIsNow(step: Step, answer: Answers[Input['type']]): Answers[Input['type']] {
+  if (!answer.ok || !('command' in answer) || answer.command === null) return answer
+  return { ...answer, command: step.commands.get(answer.command.id) ?? answer.command }
 }
 
 /** True when a step at `now` would settle something by time alone: a read applies that first. */
@@ -330,8 +272,7 @@ export function lapsesAt(command: Command): number {
 function apply(step: Step, input: Input): Answers[Input['type']] {
   switch (input.type) {
     case 'enqueue':
-      enqueue(step, input)
-      return { ok: true }
+      return enqueueOnce(step, input)
     case 'cancel':
       return cancel(step, input)
     case 'connected':
@@ -413,7 +354,31 @@ function failInstants(step: Step): void {
   }
 }
 
-function enqueue(step: Step, input: Enqueue): void {
+/**
+ * A call that may be repeated is done once, however often it comes while its answer is kept. That is decided with the queue, and kept in the commit that
+ * puts the command on record: there is no moment in which there is one without the other, and two nodes cannot both be the first.
+ */
+function enqueueOnce(step: Step, input: Enqueue): Answers['enqueue'] {
+  const { repeatable } = input
+  if (repeatable === undefined) return { ok: true, command: enqueue(step, input) }
+  const { application, key, requestHash, keepMs } = repeatable
+  const { now } = step.situation
+  const isOfKey = (kept: KeptAnswer): boolean => kept.application === application && kept.key === key
+  const repeated = step.device.kept.find(kept => isOfKey(kept) && now < kept.expireAt)
+  if (repeated !== undefined && repeated.requestHash !== requestHash)
+    return refuse(errors.keyReused, 'the Idempotency-Key was used before, for another request; nothing was stored')
+  if (repeated !== undefined) return { ok: true, repeated, command: step.commands.get(repeated.commandId) ?? null }
+  const command = enqueue(step, input)
+  const refusedCode = command.state === State.failed ? command.code : null
+  const expireAt = command.createdAt + keepMs
+  const first: KeptAnswer = { application, key, requestHash, commandId: command.id, refusedCode, expireAt }
+  step.kept.push(first)
+  // One that has lapsed gives its place to the new one, here as in the store.
+  step.device = { ...step.device, kept: [...step.device.kept.filter(kept => !isOfKey(kept)), first] }
+  return { ok: true, command }
+}
+
+function enqueue(step: Step, input: Enqueue): Command {
   const { device } = step
   assert(device.lastCommandId === null || input.id > device.lastCommandId, 'command ids of a device grow')
   const createdAt = idMs(input.id)
@@ -446,6 +411,7 @@ function enqueue(step: Step, input: Enqueue): void {
     reason: refusal?.name ?? 'accepted',
     detail: null,
   })
+  return command
 }
 
 /** Why a command fails the moment it is accepted, or null. It is on record all the same. */
@@ -458,7 +424,7 @@ function refuseAtOnce(step: Step, input: Enqueue): { code: number; name: string 
 }
 
 function cancel(step: Step, input: Cancel): Answers['cancel'] {
-  const { commandId, by } = input
+  const { commandId, by, detail } = input
   if (commandId !== null) {
     const named = step.commands.get(commandId)
     if (named === undefined) return refuse(errors.commandNotFound, `commandId ${commandId} not found`)
@@ -468,7 +434,7 @@ function cancel(step: Step, input: Cancel): Answers['cancel'] {
   const targets = step.inState(State.created).filter(command => commandId === null || command.id === commandId)
   return {
     ok: true,
-    cancelled: targets.map(command => step.move(command, State.cancelled, by, 'cancel')),
+    cancelled: targets.map(command => step.move(command, State.cancelled, by, 'cancel', {}, detail)),
     notCancelled: [],
   }
 }
@@ -623,7 +589,8 @@ function advance(step: Step): void {
     return
   const deadlineAt = isInstant(head) ? head.expireAt : situation.now + head.timeoutS * 1000
   const { session } = presence
-  step.move(head, State.sent, 'server', 'sent', { sentAt: situation.now, deadlineAt, sentSession: session })
+  const patch = { sentAt: situation.now, deadlineAt, sentSession: session }
+  step.move(head, State.sent, 'server', 'sent', patch, JSON.stringify({ node: situation.node, session }))
   const { id: commandId, kind, identifier } = head
   const notAfter = Math.min(deadlineAt, head.expireAt)
   step.effects.push({ type: 'publish', commandId, kind, identifier, session, notAfter })

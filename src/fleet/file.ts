@@ -5,6 +5,7 @@ import { isKey } from '../core/command.ts'
 import { quote } from '../core/json.ts'
 import { NAME_MAX_CHARS, SECRET_MAX_CHARS } from '../core/limits.ts'
 import { parseModel, parseStringI18n, type StringI18n } from '../core/model.ts'
+import { isPrintedName } from '../core/name.ts'
 import { nearest } from '../core/nearest.ts'
 import { normalSerial } from '../core/serial.ts'
 import { isTimezone } from '../core/time.ts'
@@ -19,6 +20,7 @@ import {
   plain,
   readDocument,
 } from './document.ts'
+import { permissions } from './grants.ts'
 import { ClearSecret } from './secrets.ts'
 
 export type { Problem } from './document.ts'
@@ -98,6 +100,11 @@ const NAME: Rule = {
   holds: text => text.length <= NAME_MAX_CHARS && text.trim() !== '' && !/[\p{Cc}\p{Cs}]/u.test(text),
   words: `must be 1 to ${NAME_MAX_CHARS} characters, not only blanks`,
 }
+/** Tools print it in a line; names of devices are shown as what they are. */
+const ORGANIZATION_NAME: Rule = {
+  holds: text => text.length <= NAME_MAX_CHARS && isPrintedName(text),
+  words: `must be 1 to ${NAME_MAX_CHARS} characters, not only blanks, and no control or format characters`,
+}
 const TIMEZONE: Rule = {
   holds: isTimezone,
   words: 'is no timezone: write an offset such as "+08:00" or an IANA name such as Europe/Berlin',
@@ -107,9 +114,6 @@ const SERIAL: Rule = {
   holds: text => normalSerial(text) !== null,
   words: "must be a certificate's serial number in hexadecimal, such as 4A:01:F3 or 4a01f3",
 }
-
-/** The permissions that exist. Whoever adds an interface that checks another one adds it here. */
-const permissions: Readonly<Record<string, readonly string[]>> = { Asset: ['Control', 'Read'] }
 
 /** A thing together with where it stands, until everything that needs its line has been checked. */
 interface Found<T> {
@@ -262,7 +266,8 @@ function readGrant(reader: Reader, place: Place): Grant | null {
     holds: text => known.includes(text),
     words: `must be ${known.join(' or ')}`,
   })
-  const allowed = permissions[resource ?? ''] ?? Object.values(permissions).flat()
+  const byResource: Readonly<Record<string, readonly string[]>> = permissions
+  const allowed = byResource[resource ?? ''] ?? Object.values(permissions).flat()
   const actions = reader.required(map, 'actions')
   const rule: Rule = { holds: text => allowed.includes(text), words: `must be ${allowed.join(' or ')}` }
   const read = reader.list(actions).flatMap(item => reader.textAt(item, rule) ?? [])
@@ -365,7 +370,7 @@ function readOrganization(reader: Reader, place: Place): FoundOrganization | nul
   const map = reader.map(place, ['orgId', 'name', 'applications', 'models', 'products', 'devices'])
   if (map === null) return null
   const orgId = reader.text(map, 'orgId', KEY)
-  const name = reader.textOr(map, 'name', NAME, orgId ?? '')
+  const name = reader.textOr(map, 'name', ORGANIZATION_NAME, orgId ?? '')
   const each = <T>(key: string, read: (reader: Reader, item: Place) => T | null): Found<T>[] =>
     reader.list(reader.entry(map, key)).flatMap(itemPlace => {
       const item = read(reader, itemPlace)

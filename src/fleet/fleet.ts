@@ -1,9 +1,10 @@
 // The fleet as everyone else sees it: organizations, applications, products, thing models, devices and their secrets, over the store's rows.
-// Not here: the fleet file's text (file.ts), encryption itself (secrets.ts), who is online (the engine).
+// Not here: the fleet file's text (file.ts), what applications and the administrator change of it (registrar.ts, applications.ts), encryption itself
+// (secrets.ts), who is online (the engine).
 
-import { isObject } from '../core/json.ts'
+import { randomBytes as chance } from 'node:crypto'
 import { MODELS_CACHED_MAX } from '../core/limits.ts'
-import { type Model, parseModel, parseStringI18n, type StringI18n } from '../core/model.ts'
+import type { Model, StringI18n } from '../core/model.ts'
 import type {
   ApplicationRow,
   Device,
@@ -16,8 +17,27 @@ import type {
   ProductRow,
   Registry,
 } from '../store/store.ts'
+import { Applications } from './applications.ts'
 import type { FileApplication, FileDevice, FileProduct, FleetFile } from './file.ts'
+import type { RandomBytes } from './names.ts'
+import { Registrar } from './registrar.ts'
+import {
+  applicationRow,
+  BrokenFleet,
+  deviceRow,
+  noNotes,
+  type Product,
+  type ProductNotes,
+  parseStoredModel,
+  productJson,
+  productRow,
+  readNotes,
+  readProduct,
+  webhookRow,
+} from './rows.ts'
 import { ClearSecret, type Secrets } from './secrets.ts'
+
+export { BrokenFleet, type Product } from './rows.ts'
 
 /** A caller: it belongs to an organization, proves itself with its secret, and may do what its grants say. */
 export interface Application {
@@ -25,19 +45,6 @@ export interface Application {
   readonly orgId: string
   readonly grants: readonly Grant[]
   readonly secret: ClearSecret
-}
-
-export interface Product {
-  readonly productKey: string
-  readonly orgId: string
-  /** null: its devices take any JSON */
-  readonly modelId: string | null
-  readonly productName: StringI18n
-  readonly productType: 'Device' | 'Gateway'
-  /** Custom: its devices speak a format of their own, which its codec turns into JSON and back */
-  readonly dataFormat: 'Json' | 'Custom'
-  readonly dynamicActivateEnabled: boolean
-  readonly biDirectionalAuth: boolean
 }
 
 /** A device that is to be added. */
@@ -55,68 +62,22 @@ export interface Applied {
   readonly devices: number
 }
 
-/** A stored row that contradicts itself or another: somebody else wrote to the store. Never taken for "there is none". */
-export class BrokenFleet extends Error {
-  override readonly name = 'BrokenFleet'
-}
-
-/** The names that secrets are bound to. */
-const applicationRow = (appKey: string): string => `application:${appKey}`
-const productRow = (productKey: string): string => `product:${productKey}`
-const deviceRow = (assetId: string): string => `device:${assetId}`
-
-/**
- * Whether the application may act on the device: the device is of its organization, and one of its grants for assets has the action
- * (Control implies Read) and covers the device by its scope.
- */
-export function allows(
-  application: Pick<Application, 'orgId' | 'grants'>,
-  action: 'Control' | 'Read',
-  device: Pick<DeviceRow, 'orgId' | 'productKey' | 'assetId'>,
-): boolean {
-  if (application.orgId !== device.orgId) return false
-  return application.grants.some(({ resource, actions, scope }) => {
-    if (resource !== 'Asset') return false
-    if (!actions.includes(action) && !actions.includes('Control')) return false
-    if (scope === 'all') return true
-    return 'productKeys' in scope
-      ? scope.productKeys.includes(device.productKey)
-      : scope.assetIds.includes(device.assetId)
-  })
-}
-
-function readProduct(row: ProductRow): Product {
-  const broken = (why: string) =>
-    new BrokenFleet(`the stored product ${row.productKey} ${why}; apply its fleet file again`)
-  let said: unknown
-  try {
-    said = JSON.parse(row.json)
-  } catch (error) {
-    throw new BrokenFleet(broken('is not JSON').message, { cause: error })
-  }
-  if (!isObject(said)) throw broken('is no object')
-  // Products that were stored before there was a choice say nothing of it.
-  const { productName, productType, dataFormat = 'Json', dynamicActivateEnabled, biDirectionalAuth } = said
-  const name = parseStringI18n(productName)
-  if (name === null) throw broken('has no productName')
-  if (productType !== 'Device' && productType !== 'Gateway') throw broken('has no productType')
-  if (dataFormat !== 'Json' && dataFormat !== 'Custom') throw broken('has no dataFormat')
-  if (typeof dynamicActivateEnabled !== 'boolean') throw broken('has no dynamicActivateEnabled')
-  if (typeof biDirectionalAuth !== 'boolean') throw broken('has no biDirectionalAuth')
-  const { productKey, orgId, modelId } = row
-  const flags = { dynamicActivateEnabled, biDirectionalAuth }
-  return { productKey, orgId, modelId, productName: name, productType, dataFormat, ...flags }
-}
-
 export class Fleet {
   readonly #registry: Registry
   readonly #secrets: Secrets
   /** Parsed thing models, the longest unused first. One is good for as long as the store holds the very text that it was parsed from. */
   readonly #models = new Map<string, { readonly json: string; readonly model: Model }>()
+  /** what applications change of it */
+  readonly registrar: Registrar
+  /** what the administrator does with applications */
+  readonly applications: Applications
 
-  constructor(registry: Registry, secrets: Secrets) {
+  /** `randomBytes`: so many bytes that nobody can guess; names and secrets are made of them. */
+  constructor(registry: Registry, secrets: Secrets, randomBytes: RandomBytes = chance) {
     this.#registry = registry
     this.#secrets = secrets
+    this.registrar = new Registrar(registry, secrets, randomBytes)
+    this.applications = new Applications(registry, secrets, randomBytes)
   }
 
   /**
@@ -201,9 +162,9 @@ export class Fleet {
     }
   }
 
-  /** Adds devices, all of them or none. Throws the store's FleetConflict where an assetId or a pair of keys is taken. */
-  addDevices(rows: readonly DeviceRow[]): Promise<void> {
-    return this.#registry.addDevices(rows)
+  /** Adds devices, all of them or none. `now` in epoch ms. Throws the store's FleetConflict where an assetId or a pair of keys is taken. */
+  addDevices(rows: readonly DeviceRow[], now: number): Promise<void> {
+    return this.#registry.addDevices(rows, now)
   }
 
   /** How many devices the product has. */
@@ -214,6 +175,16 @@ export class Fleet {
   /** In clear, for checking a login. Throws SecretError where the stored one does not open. */
   deviceSecret(device: Pick<DeviceRow, 'assetId' | 'secret'>): string {
     return this.#secrets.open(deviceRow(device.assetId), device.secret)
+  }
+
+  /** The secret of a webhook as it is kept. */
+  sealedWebhookSecret(webhookId: string, secret: ClearSecret): string {
+    return this.#secrets.seal(webhookRow(webhookId), secret.reveal())
+  }
+
+  /** In clear, for signing what is sent. Throws SecretError where the stored one does not open. */
+  webhookSecret({ webhookId, secret }: { readonly webhookId: string; readonly secret: string }): string {
+    return this.#secrets.open(webhookRow(webhookId), secret)
   }
 
   /** In clear, for checking a login by product; null where there is no such product. Throws SecretError where the stored one does not open. */
@@ -237,7 +208,13 @@ export class Fleet {
     return row === null ? null : this.#parsed(`${row.orgId}/${row.modelId}`, row.json)
   }
 
-  /** The text of the same, a ThingModel; null where the product has none. Throws BrokenFleet as above. */
+  /** A thing model by its id; null where the organization has none. Throws BrokenFleet where its text makes no sense. */
+  async modelById(orgId: string, modelId: string): Promise<Model | null> {
+    const row = await this.#registry.model(orgId, modelId)
+    return row === null ? null : this.#parsed(`${orgId}/${modelId}`, row.json)
+  }
+
+  /** The text of a product's thing model; null where the product has none. Throws BrokenFleet as above. */
   async modelJson(productKey: string): Promise<string | null> {
     return (await this.#modelRow(productKey))?.json ?? null
   }
@@ -256,7 +233,7 @@ export class Fleet {
   #parsed(key: string, json: string): Model {
     const kept = this.#models.get(key)
     this.#models.delete(key)
-    const model = kept?.json === json ? kept.model : parseStored(key, json)
+    const model = kept?.json === json ? kept.model : parseStoredModel(key, json)
     this.#models.set(key, { json, model })
     const oldest = this.#models.keys().next().value
     if (this.#models.size > MODELS_CACHED_MAX && oldest !== undefined) this.#models.delete(oldest)
@@ -283,12 +260,10 @@ export class Fleet {
   }
 
   async #productRow(orgId: string, product: FileProduct): Promise<ProductRow> {
-    const { productKey, productSecret, modelId, ...said } = product
-    const { productName, productType, dataFormat, dynamicActivateEnabled, biDirectionalAuth } = said
+    const { productKey, productSecret, modelId } = product
     const present = await this.#registry.product(productKey)
     const secret = this.#sealed(productRow(productKey), productSecret, present)
-    const json = JSON.stringify({ productName, productType, dataFormat, dynamicActivateEnabled, biDirectionalAuth })
-    return { productKey, orgId, secret, modelId, json }
+    return { productKey, orgId, secret, modelId, json: productJson({ ...product, orgId }, notesOf(present)) }
   }
 
   async #deviceRow(orgId: string, device: FileDevice): Promise<DeviceRow> {
@@ -307,16 +282,13 @@ export class Fleet {
   }
 }
 
-function parseStored(key: string, json: string): Model {
-  let value: unknown
+/** What applications noted of a product is not undone by a file, which has no words for it; what makes no sense any more is healed by one. */
+function notesOf(present: ProductRow | null): ProductNotes {
+  if (present === null) return noNotes
   try {
-    value = JSON.parse(json)
+    return readNotes(present)
   } catch (error) {
-    throw new BrokenFleet(`the stored model ${key} is not JSON; apply its fleet file again`, { cause: error })
+    if (error instanceof BrokenFleet) return noNotes
+    throw error
   }
-  const parsed = parseModel(value)
-  if (parsed.ok) return parsed.model
-  const first = parsed.problems[0]
-  const where = first === undefined ? '' : `, first at ${first.path}: ${first.message}`
-  throw new BrokenFleet(`the stored model ${key} is not a thing model${where}; apply its fleet file again`)
 }

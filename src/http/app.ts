@@ -1,64 +1,49 @@
-// The HTTP server: who is asking, which action, what the gateway itself refuses. Not here: what an action does (commands.ts), tokens and signatures.
+// The HTTP server: what there is to call, what the gateway itself refuses, and how answers are sent. Not here: who is asking and what is performed
+// (perform.ts), what an action or a route does (commands.ts and the others), tokens and signatures.
 
 import { randomBytes } from 'node:crypto'
 import { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
-import type { Clock } from '../clock.ts'
-import { authErrors, errors, invalid, overloaded, type Refusal, refuse } from '../core/errors.ts'
-import { isJson, parseJson } from '../core/json.ts'
+import { authErrors, errors, invalid, overloaded, refuse } from '../core/errors.ts'
 import {
   CONNECTIONS_CHECK_MS,
   HEADERS_WAIT_MS,
   HTTP_CONNECTIONS_MAX,
   KEEP_ALIVE_MS,
-  QUERY_MAX_BYTES,
   REQUEST_WAIT_MS,
   TOKEN_LIFE_S,
 } from '../core/limits.ts'
-import type { Engine } from '../engine.ts'
-import { type Application, allows, type Fleet } from '../fleet/fleet.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Intake } from '../proxy/intake.ts'
-import { StoreUnavailable } from '../store/nodes.ts'
-import type { Device, Store } from '../store/store.ts'
-import type { Action, Notify, Resource } from './action.ts'
+import { StoreUnavailable, WriteUnknown } from '../store/nodes.ts'
+import type { AdminRoute, Route } from './action.ts'
 import { commands } from './commands.ts'
 import { Connections } from './connections.ts'
 import { isDevicePath } from './device-wire.ts'
 import type { HttpDevices } from './devices.ts'
-import { devices } from './manage.ts'
-import { events, measurepoints } from './measurepoints.ts'
-import { parseQuery, type Query } from './signature.ts'
-import type { TokenAnswer, TokenService } from './tokens.ts'
+import { openapi } from './openapi.ts'
+import { DOCUMENT, REFERENCE, TOKENS } from './openapi-fixed.ts'
+import { isOverLoopback, type Performing, performAction, performerOf, readBody, unreadable } from './perform.ts'
+import { registerReference } from './reference.ts'
+import { resources, routes } from './routes.ts'
+import type { TokenAnswer } from './tokens.ts'
 import { envelope, failure, JSON_TYPE, type Result } from './wire.ts'
 
-export interface AppOptions {
-  readonly engine: Engine
+export interface AppOptions extends Performing {
   /** The server is about to stop: it is not ready, and keeps no connection, but serves on until it is closed. */
   readonly leaving: { readonly isLeaving: boolean }
-  readonly store: Store
-  readonly fleet: Fleet
-  readonly tokens: TokenService
-  readonly clock: Clock
   readonly metrics: Metrics
   readonly log: Log
-  readonly notify: Notify
   readonly maxInputBytes: number
-  /** `open`: nobody is asked for credentials; see docs/http.md */
-  readonly auth: 'signature' | 'open'
   /** with auth open: the server listens beyond loopback on purpose, and Host is checked only of calls that come over loopback */
   readonly openBeyondLoopback: boolean
   /** devices that speak HTTP, on paths of their own; without them those paths do not exist */
   readonly devices?: HttpDevices
+  /** routes beyond those that every server has: an emulator's */
+  readonly routes?: readonly (Route | AdminRoute)[]
   /** takes PROXY headers off, where connections come from balancers; null: they come from callers */
   readonly intake?: Intake | null
 }
-
-/** What there is to call, one path each. */
-const resources: readonly Resource[] = [commands, devices, measurepoints, events]
-const TOKENS = '/apim-token-service/v2.0/token'
-/** query names that every action has */
-const COMMON = ['action', 'orgId', 'assetId', 'productKey', 'deviceKey']
 
 const newRequestId = (): string => randomBytes(16).toString('hex')
 
@@ -107,12 +92,16 @@ export function buildApp(options: AppOptions): FastifyInstance {
     app.route({
       method: ['GET', 'POST'],
       url: resource.path,
+      bodyLimit: Math.max(options.maxInputBytes, resource.bodyMaxBytes ?? 0),
       handler: async (request, reply) => {
-        const { action, result } = await call(options, resource, request)
-        options.metrics.call(`${resource.label}${action}`, ourCodes.has(result.code) ? result.code : 'device')
+        const { action, result } = await performAction(options, resource, request)
+        count(options, `${resource.label}${action}`, result)
         return send(reply, request, result)
       },
     })
+  const all = [...routes, ...(options.routes ?? [])]
+  registerRoutes(app, options, all)
+  registerReference(app, () => openapi(resources, all), options.auth)
   app.post(`${TOKENS}/get`, (request, reply) => token(options, 'get', request, reply))
   app.post(`${TOKENS}/refresh`, (request, reply) => token(options, 'refresh', request, reply))
   app.get('/healthz', (_request, reply) => reply.type(JSON_TYPE).send('{"status":"up"}'))
@@ -123,6 +112,45 @@ export function buildApp(options: AppOptions): FastifyInstance {
   options.devices?.register(app)
   return app
 }
+
+/** Those that somebody may take for one that a path has; of any other nothing is there. */
+const VERBS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
+
+/** Our own routes; and under their paths, for the verbs that they do not have, an answer that says which they do. */
+function registerRoutes(app: FastifyInstance, options: AppOptions, all: readonly (Route | AdminRoute)[]): void {
+  const stopping = new AbortController()
+  app.addHook('preClose', done => {
+    stopping.abort()
+    done()
+  })
+  const methodsOf = new Map<string, string[]>()
+  for (const route of all) {
+    const url = route.path.replace(/\{(\w+)\}/g, ':$1')
+    methodsOf.set(url, [...(methodsOf.get(url) ?? []), route.method])
+    const perform = performerOf(options, route, stopping.signal)
+    app.route({
+      method: route.method,
+      url,
+      exposeHeadRoute: false,
+      handler: async (request, reply) => {
+        const result = await perform(request)
+        count(options, route.operationId, result)
+        return send(reply, request, result)
+      },
+    })
+  }
+  for (const [url, methods] of methodsOf) {
+    const others = VERBS.filter(verb => !methods.includes(verb))
+    const handler = (request: FastifyRequest, reply: FastifyReply) => {
+      const message = `this path takes ${methods.join(' or ')}, not ${request.method}`
+      return send(reply.header('allow', methods.join(', ')), request, failure(invalid('method', message), null, 405))
+    }
+    app.route({ method: others, url, exposeHeadRoute: false, handler })
+  }
+}
+
+const count = ({ metrics }: AppOptions, call: string, { code }: Result): void =>
+  metrics.call(call, ourCodes.has(code) ? code : 'device')
 
 /** What is counted by itself; the codes of devices are theirs to choose, so they are counted as one. */
 const ourCodes: ReadonlySet<number> = new Set(
@@ -154,148 +182,24 @@ function refuseWhileStopping(app: FastifyInstance, options: AppOptions): void {
 }
 
 function noSuchPath(request: FastifyRequest, reply: FastifyReply): void {
-  const message = `no such path or verb: the command API is POST ${commands.path}, tokens are POST ${TOKENS}/get and ${TOKENS}/refresh`
+  const message = `no such path or verb: the command API is POST ${commands.path}, tokens are POST ${TOKENS}/get and ${TOKENS}/refresh; all there is stands in GET ${DOCUMENT} and ${REFERENCE}`
   send(reply, request, failure(refuse(errors.notFound, message), null, 404))
 }
 
 function send(reply: FastifyReply, request: FastifyRequest, result: Result): FastifyReply {
   if (result.status === 503) reply.header('retry-after', '1')
+  if (result.stream) {
+    const { type, headers = {}, body } = result.stream
+    return reply
+      .code(result.status ?? 200)
+      .headers(headers)
+      .type(type)
+      .send(body)
+  }
   return reply
     .code(result.status ?? 200)
     .type(JSON_TYPE)
     .send(envelope(result, request.id))
-}
-
-/** Steps in order: a call that is not authentic learns nothing about fleets, one without a grant nothing about commands. */
-async function call(
-  options: AppOptions,
-  { actions }: Resource,
-  request: FastifyRequest,
-): Promise<{ action: string; result: Result }> {
-  const raw = request.raw.url ?? ''
-  const at = raw.indexOf('?')
-  const text = at < 0 ? '' : raw.slice(at + 1)
-  const unknown = (result: Result) => ({ action: 'unknown', result })
-  if (text.length > QUERY_MAX_BYTES) return unknown(tooLong)
-  const query = parseQuery(text)
-  if (!query.ok) return unknown(failure(query))
-
-  const caller = await authenticate(options, request, query)
-  if (!caller.ok) return unknown(caller.result)
-  const name = query.values.get('action') ?? ''
-  const action = actions.get(name)
-  if (action === undefined) return unknown(failure(unknownAction(name, actions)))
-  if (options.auth === 'open' && mayBeAnImage(request, action))
-    return { action: name, result: failure(refuse(errors.denied, imageMessage), null, 403) }
-  const result = await perform(options, request, query.values, action, caller.application)
-  return { action: name, result }
-}
-
-const tooLong = failure(
-  refuse(errors.invalidArgument, `Request size limit exceeded: the query may have ${QUERY_MAX_BYTES} bytes`),
-  null,
-  413,
-)
-
-const unknownAction = (name: string, actions: Resource['actions']): Refusal =>
-  name === ''
-    ? invalid('action', 'action is missing')
-    : invalid('action', `unknown action; it is one of ${[...actions.keys()].join(', ')}`)
-
-async function perform(
-  options: AppOptions,
-  request: FastifyRequest,
-  query: ReadonlyMap<string, string>,
-  action: Action,
-  application: Application | null,
-): Promise<Result> {
-  if (!action.methods.includes(request.method))
-    return failure(invalid('action', `this action takes ${action.methods.join(' or ')}, not ${request.method}`))
-  const stray = strayName(query, action)
-  if (stray !== null) return failure(stray)
-
-  const orgId = query.get('orgId') ?? ''
-  if (orgId === '') return failure(invalid('orgId', 'orgId is missing'))
-  if ((await options.fleet.organization(orgId)) === null) return failure(invalid('orgId', ' orgId does not exist'))
-  const caller = application ?? (await options.fleet.firstApplication(orgId))
-  if (caller === null)
-    return failure(refuse(errors.denied, `Denied resource:  orgId ${orgId} has no application to act as`))
-  if (caller.orgId !== orgId) return failure(refuse(errors.denied, `Denied resource:  orgId ${orgId}`))
-
-  const device = await findDevice(options.fleet, query, orgId)
-  if ('ok' in device) return failure(device)
-  if (!allows(caller, action.needs, device))
-    return failure(refuse(errors.denied, `Denied resource:  Asset ${device.assetId} needs ${action.needs}`))
-  const body = readBody(request.body)
-  if (!body.ok) return body.result
-  const { engine, store, fleet, clock, notify } = options
-  return action.run({ engine, store, fleet, clock, notify, appKey: caller.appKey, device, query, body: body.value })
-}
-
-/** A name that the action does not have: refused where the action is strict, and everywhere if only its case is wrong. */
-function strayName(query: ReadonlyMap<string, string>, action: Action): Refusal | null {
-  const known = [...COMMON, ...action.parameters]
-  for (const name of query.keys()) {
-    if (known.includes(name)) continue
-    const meant = known.find(other => other.toLowerCase() === name.toLowerCase())
-    if (meant) return invalid(printable(name), `unknown parameter, did you mean ${meant}?`)
-    if (action.strict) return invalid(printable(name), `unknown parameter; this action takes ${known.join(', ')}`)
-  }
-  return null
-}
-
-const printable = (name: string): string => name.slice(0, 64).replace(/[^\x20-\x7e]/g, '?')
-
-async function findDevice(fleet: Fleet, query: ReadonlyMap<string, string>, orgId: string): Promise<Device | Refusal> {
-  const assetId = query.get('assetId') ?? ''
-  const productKey = query.get('productKey') ?? ''
-  const deviceKey = query.get('deviceKey') ?? ''
-  if (assetId === '' && (productKey === '' || deviceKey === '')) {
-    const missing = productKey === '' && deviceKey !== '' ? 'productKey' : productKey !== '' ? 'deviceKey' : 'assetId'
-    return invalid(missing, 'the device identifier is missing: give assetId, or productKey and deviceKey')
-  }
-  // Another organization's device is not there: which refusal it is must not tell either that it exists.
-  const within = (device: Device | null) => (device?.orgId === orgId ? device : null)
-  const byAsset = assetId === '' ? null : within(await fleet.deviceByAsset(assetId))
-  const byKeys = productKey === '' || deviceKey === '' ? null : within(await fleet.deviceByKeys(productKey, deviceKey))
-  const device = byAsset ?? byKeys
-  if (device === null) return refuse(errors.notFound, 'device not found')
-  const isMeant =
-    ['', device.assetId].includes(assetId) &&
-    ['', device.productKey].includes(productKey) &&
-    ['', device.deviceKey].includes(deviceKey)
-  return isMeant ? device : invalid('assetId', 'names another device than productKey and deviceKey')
-}
-
-function readBody(body: unknown): { ok: true; value: unknown } | { ok: false; result: Result } {
-  if (!Buffer.isBuffer(body) || body.length === 0) return { ok: true, value: undefined }
-  let text: string
-  try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(body)
-  } catch {
-    return { ok: false, result: unreadable('it is not UTF-8') }
-  }
-  const parsed = parseJson(text)
-  if (parsed.ok) return parsed
-  // JSON that would be rounded, or is nested too deep, was read: then it is an argument that is wrong, and the caller looks at the code.
-  return { ok: false, result: isJson(text) ? failure(parsed) : unreadable(parsed.message) }
-}
-
-const unreadable = (why: string): Result =>
-  failure(refuse(errors.invalidArgument, `Cannot process request body: ${why}`), null, 400)
-
-type Caller =
-  | { readonly ok: true; readonly application: Application | null }
-  | { readonly ok: false; readonly result: Result }
-
-async function authenticate(options: AppOptions, request: FastifyRequest, query: Query): Promise<Caller> {
-  if (options.auth === 'open') return { ok: true, application: null }
-  const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
-  const caller = await options.tokens.authenticate(request.headers, query, body, options.clock.wall())
-  if (caller.ok) return caller
-  const { code, message } = caller
-  const result: Result = { code, msg: message, data: null, beside: { status: code }, status: 401 }
-  return { ok: false, result }
 }
 
 async function token(options: AppOptions, what: 'get' | 'refresh', request: FastifyRequest, reply: FastifyReply) {
@@ -355,31 +259,20 @@ function refuseForeign(options: AppOptions, request: FastifyRequest, reply: Fast
 
 const isLoopbackHost = (host: string): boolean => /^(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?$/i.test(host)
 
-/** A socket that is closed already has no address, and counts as the stricter of the two. */
-const isOverLoopback = ({ socket: { localAddress = '' } }: FastifyRequest): boolean =>
-  /^(|::1|(::ffff:)?127\..*)$/i.test(localAddress)
-
-/**
- * To an address that is not loopback browsers send no Sec-Fetch-Site over plain HTTP, so the GET of a page's image looks like any other. What a page
- * cannot send to another origin without asking first is a header of its own, and the vendor's clients always send such a one.
- */
-const mayBeAnImage = (request: FastifyRequest, action: Action): boolean =>
-  request.method === 'GET' &&
-  action.needs === 'Control' &&
-  !isOverLoopback(request) &&
-  !Object.keys(request.headers).some(name => name.startsWith('apim-'))
-
-const imageMessage =
-  'Denied resource:  in open mode a GET that changes something needs an apim-accesstoken header, whatever its value; or use POST'
-
 /** What fastify refuses before a handler runs, and what failed inside one. */
 function onError(options: AppOptions, error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const status = error.statusCode ?? 500
   if (status === 413) {
-    const message = `Request size limit exceeded: a body may have ${options.maxInputBytes} bytes`
+    const message = `Request size limit exceeded: a body may have ${request.routeOptions.bodyLimit ?? options.maxInputBytes} bytes`
     return send(reply, request, failure(refuse(errors.invalidArgument, message), null, status))
   }
   if (status < 500) return send(reply, request, unreadable(error.message))
+  if (error instanceof WriteUnknown) {
+    options.log.warn({ err: error, requestId: request.id }, 'a call lost the store while it wrote')
+    const message =
+      'Service unavailable: the store was lost while it wrote; look whether it was done before you repeat it'
+    return send(reply, request, failure(refuse(errors.outcomeUnknown, message), null, 503))
+  }
   if (error instanceof StoreUnavailable) {
     options.log.warn({ err: error, requestId: request.id }, 'a call met no store')
     const message = 'Service unavailable: the store cannot be reached; come again in a second'

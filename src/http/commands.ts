@@ -12,68 +12,93 @@ import {
   TIMEOUT_MAX_S,
 } from '../core/limits.ts'
 import { checkPoint, checkService } from '../core/model.ts'
+import type { KeptAnswer } from '../core/queue.ts'
 import type { NewCommand } from '../engine.ts'
 import { StoreUnavailable } from '../store/nodes.ts'
 import type { StoredCommand } from '../store/store.ts'
-import type { Settlement } from '../waiters.ts'
-import { type Action, type Call, isEmptyBody, objectBody, type Resource } from './action.ts'
+import { outcomeOf, type Settlement } from '../waiters.ts'
+import { type Action, type DeviceCall, isEmptyBody, objectBody, type Resource } from './action.ts'
+import * as described from './commands-described.ts'
 import { parseExpression } from './expression.ts'
+import { readPagination } from './pagination.ts'
 import { parseProjection } from './projection.ts'
+import { type Asked, repeatable } from './repeats.ts'
 import { commandStruct, failure, ok, onRecord, type Result, refused } from './wire.ts'
+
+const control = { about: 'device', needs: { resource: 'Asset', action: 'Control' } } as const
+const reading = { about: 'device', needs: { resource: 'Asset', action: 'Read' }, strict: false } as const
 
 const actions: ReadonlyMap<string, Action> = new Map(
   Object.entries({
     setMeasurepoint: {
+      ...described.setMeasurepoint,
+      ...control,
       methods: ['POST'],
-      needs: 'Control',
-      parameters: ['measurepointId', 'pendingTtl', 'timeout'],
       strict: false,
       run: setMeasurepoint,
     },
-    invokeService: {
-      methods: ['POST'],
-      needs: 'Control',
-      parameters: ['serviceId', 'pendingTtl', 'timeout'],
-      strict: false,
-      run: invokeService,
-    },
-    get: { methods: ['GET', 'POST'], needs: 'Read', parameters: ['commandId'], strict: false, run: get },
-    search: { methods: ['POST'], needs: 'Read', parameters: [], strict: false, run: search },
-    cancel: { methods: ['POST', 'GET'], needs: 'Control', parameters: ['commandId'], strict: true, run: cancel },
+    invokeService: { ...described.invokeService, ...control, methods: ['POST'], strict: false, run: invokeService },
+    get: { ...described.get, ...reading, methods: ['GET', 'POST'], run: get },
+    search: { ...described.search, ...reading, methods: ['POST'], run: search },
+    cancel: { ...described.cancel, ...control, methods: ['POST', 'GET'], strict: true, run: cancel },
   } satisfies Record<string, Action>),
 )
 
-export const commands: Resource = { path: '/connect-service/v2.1/commands', label: '', actions }
+export const commands: Resource = { path: '/connect-service/v2.1/commands', label: '', tag: 'Commands', actions }
 
-async function setMeasurepoint(call: Call): Promise<Result> {
+async function setMeasurepoint(call: DeviceCall): Promise<Result> {
   const measurepointId = call.query.get('measurepointId') ?? ''
   if (measurepointId === '') return failure(invalid('measurepointId', 'measurepointId is missing'))
   if (!isKey(measurepointId)) return failure(invalid('measurepointId', keyRule))
   const body = objectBody(call.body)
   if ('ok' in body) return failure(body)
+  const asked = askedOf(call, 'setMeasurepoint', measurepointId)
+  if ('ok' in asked) return failure(asked)
   const checked = checkPoint(await call.fleet.model(call.device), measurepointId, body.fields.get('value'))
-  if (!checked.ok) return failure(checked)
-  return send(call, Kind.set, measurepointId, checked.name, checked.value)
+  if (!checked.ok) return unfit(call, asked, checked)
+  return send(call, Kind.set, asked, checked.name, checked.value)
 }
 
-async function invokeService(call: Call): Promise<Result> {
+async function invokeService(call: DeviceCall): Promise<Result> {
   const serviceId = call.query.get('serviceId') ?? ''
   if (serviceId === '') return failure(invalid('serviceId', 'serviceId is missing'))
   if (!isKey(serviceId)) return failure(invalid('serviceId', keyRule))
   const body = objectBody(call.body)
   if ('ok' in body) return failure(body)
+  const asked = askedOf(call, 'invokeService', serviceId)
+  if ('ok' in asked) return failure(asked)
   const checked = checkService(await call.fleet.model(call.device), serviceId, body.fields.get('inputData'))
-  if (!checked.ok) return failure(checked)
-  return send(call, Kind.invoke, serviceId, checked.name, checked.inputs)
+  if (!checked.ok) return unfit(call, asked, checked)
+  return send(call, Kind.invoke, asked, checked.name, checked.inputs)
 }
 
 const keyRule = 'must be 1 to 64 of A-Z a-z 0-9 _ . -'
 
-async function send(call: Call, kind: Kind, identifier: string, name: object, input: unknown): Promise<Result> {
+function askedOf(call: DeviceCall, action: Asked['action'], identifier: string): Asked | Refusal {
   const pendingTtlS = seconds(call.query, 'pendingTtl', 0, PENDING_TTL_MAX_S, 0)
-  if (typeof pendingTtlS !== 'number') return failure(pendingTtlS)
+  if (typeof pendingTtlS !== 'number') return pendingTtlS
   const timeoutS = seconds(call.query, 'timeout', 1, TIMEOUT_MAX_S, TIMEOUT_DEFAULT_S)
-  if (typeof timeoutS !== 'number') return failure(timeoutS)
+  return typeof timeoutS === 'number' ? { action, identifier, pendingTtlS, timeoutS } : timeoutS
+}
+
+/** What is asked does not fit the model. It may have fitted when it was asked first: then a repeat gets that answer all the same. */
+async function unfit(call: DeviceCall, asked: Asked, refusal: Refusal): Promise<Result> {
+  const { repeatable: of } = repeatable(call, asked)
+  if (of === undefined) return failure(refusal)
+  const [queue] = await call.store.load([{ deviceId: call.device.id, commandIds: [], keys: [of] }])
+  const now = call.clock.now()
+  const kept = queue?.kept.find(({ requestHash, expireAt }) => requestHash === of.requestHash && now < expireAt)
+  if (kept === undefined) return failure(refusal)
+  const instant = asked.pendingTtlS === 0
+  const open = queue?.open.find(({ id }) => id === kept.commandId)
+  if (open === undefined || !instant) return again(call, kept, instant)
+  const message =
+    'Service unavailable: the first call still waits, and the model has changed since: get the command later'
+  return failure(refuse(errors.unavailable, message), onRecord(open), 503)
+}
+
+async function send(call: DeviceCall, kind: Kind, asked: Asked, name: object, input: unknown): Promise<Result> {
+  const { identifier, pendingTtlS, timeoutS } = asked
   const instant = pendingTtlS === 0
   const command: NewCommand = {
     kind,
@@ -83,12 +108,25 @@ async function send(call: Call, kind: Kind, identifier: string, name: object, in
     by: call.appKey,
     nameJson: JSON.stringify(name),
     inputJson: JSON.stringify(input),
+    ...repeatable(call, asked),
   }
   const accepted = await call.engine.enqueue(call.device.id, command, instant)
   if (!accepted.ok) return refused(accepted)
   if (accepted.settlement !== null) return settled(await accepted.settlement)
+  if ('repeated' in accepted) return again(call, accepted.repeated, instant)
   if (accepted.command.state === State.failed) return failed(accepted.command)
   return ok({ commandId: accepted.command.id })
+}
+
+/** What the first call was answered, or would have been. */
+async function again(call: DeviceCall, { commandId, refusedCode }: KeptAnswer, instant: boolean): Promise<Result> {
+  if (refusedCode !== null) return failed({ id: commandId, state: State.failed, code: refusedCode })
+  if (!instant) return ok({ commandId })
+  // It is final: who repeats a call whose command is open waits for it like the first.
+  const stored = await call.store.command(call.device.id, commandId)
+  if (stored !== null) return settled({ type: 'settled', command: stored.command, outcome: outcomeOf(stored) })
+  const message = `the call was performed before as commandId ${commandId}, whose record has been purged since`
+  return failure(refuse(errors.commandNotFound, message), { commandId })
 }
 
 /** What the caller of an instant command is told when it has ended. Every failure carries commandId and state: the command is on record. */
@@ -112,7 +150,7 @@ function settled(settlement: Settlement): Result {
 }
 
 /** Ended without an answer of the device. */
-function failed(command: Command): Result {
+function failed(command: Pick<Command, 'id' | 'state' | 'code'>): Result {
   if (command.state === State.cancelled && command.code === null)
     return failure(
       refuse(errors.notSent, 'not sent: the instant command was cancelled while it waited'),
@@ -135,7 +173,7 @@ const reasons: ReadonlyMap<number, string> = new Map([
   [errors.deviceDeleted.code, 'the device was deleted'],
 ])
 
-async function get(call: Call): Promise<Result> {
+async function get(call: DeviceCall): Promise<Result> {
   const commandId = namedCommand(call.query)
   if (typeof commandId !== 'string') return failure(commandId ?? invalid('commandId', 'commandId is missing'))
   const settled = await call.engine.settleDue(call.device.id)
@@ -145,7 +183,7 @@ async function get(call: Call): Promise<Result> {
   return ok(commandStruct(stored, call.device))
 }
 
-async function search(call: Call): Promise<Result> {
+async function search(call: DeviceCall): Promise<Result> {
   const body = objectBody(call.body)
   if ('ok' in body) return failure(body)
   const expression = body.fields.get('expression') ?? ''
@@ -154,13 +192,12 @@ async function search(call: Call): Promise<Result> {
   if (!condition.ok) return failure(condition)
   const projection = parseProjection(body.fields.get('projection'))
   if (!projection.ok) return failure(projection)
-  const page = pagination(body.fields.get('pagination'))
+  const page = readPagination(body.fields.get('pagination'), PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
   if ('ok' in page) return failure(page)
 
-  const { pageNo, pageSize } = page
+  const { pageNo, pageSize, offset } = page
   const settled = await call.engine.settleDue(call.device.id)
   if (!settled.ok) return refused(settled)
-  const offset = (pageNo - 1) * pageSize
   const { rows, total } = await call.store.search(call.device.id, condition.condition, offset, pageSize)
   const bytes = pageBytes(rows)
   if (bytes > PAGE_MAX_BYTES) {
@@ -188,7 +225,7 @@ function cancelledUnseen(cancelled: readonly Command[]): Result {
 }
 
 /** With commandId that one, without all of the device; `data` holds exactly those that this call cancelled. */
-async function cancel(call: Call): Promise<Result> {
+async function cancel(call: DeviceCall): Promise<Result> {
   // A commandId in a body would otherwise be overlooked, and all be cancelled where one was meant. Clients that must send a body send an empty one.
   if (!isEmptyBody(call.body))
     return failure(invalid('body', 'cancel takes no body; a commandId belongs into the query'))
@@ -196,7 +233,7 @@ async function cancel(call: Call): Promise<Result> {
   if (commandId !== null && typeof commandId !== 'string') return failure(commandId)
   const answer = await call.engine.cancel(call.device.id, commandId, call.appKey)
   if (!answer.ok) return refused(answer)
-  let bodies: Awaited<ReturnType<Call['store']['bodies']>>
+  let bodies: Awaited<ReturnType<DeviceCall['store']['bodies']>>
   try {
     bodies = await call.store.bodies(answer.cancelled.map(({ id }) => id))
   } catch (error) {
@@ -230,18 +267,3 @@ function seconds(
   const value = /^[0-9]{1,9}$/.test(text) ? Number(text) : Number.NaN
   return value >= min && value <= max ? value : invalid(name, `must be an integer from ${min} to ${max} (seconds)`)
 }
-
-function pagination(value: unknown): { readonly pageNo: number; readonly pageSize: number } | Refusal {
-  if (value === undefined || value === null) return { pageNo: 1, pageSize: PAGE_SIZE_DEFAULT }
-  if (typeof value !== 'object' || Array.isArray(value)) return invalid('pagination', 'must be an object')
-  const fields = new Map(Object.entries(value))
-  const pageNo = fields.get('pageNo') ?? 1
-  const pageSize = fields.get('pageSize') ?? PAGE_SIZE_DEFAULT
-  if (!isWhole(pageNo) || pageNo < 1) return invalid('pagination.pageNo', 'must be an integer from 1')
-  if (!isWhole(pageSize) || pageSize < 1 || pageSize > PAGE_SIZE_MAX)
-    return invalid('pagination.pageSize', `must be an integer from 1 to ${PAGE_SIZE_MAX}`)
-  if (pageNo * pageSize > Number.MAX_SAFE_INTEGER) return invalid('pagination.pageNo', 'is too large')
-  return { pageNo, pageSize }
-}
-
-const isWhole = (value: unknown): value is number => typeof value === 'number' && Number.isSafeInteger(value)

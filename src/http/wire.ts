@@ -1,5 +1,6 @@
 // From the core's words to the wire's: the Command struct and the envelope. Pure. Not here: which command, who may see it.
 
+import type { Readable } from 'node:stream'
 import type { Command } from '../core/command.ts'
 import { errors, type Refusal } from '../core/errors.ts'
 import { toLocal } from '../core/time.ts'
@@ -7,6 +8,15 @@ import type { Device, StoredCommand } from '../store/store.ts'
 
 /** The Content-Type of every answer that has the envelope. */
 export const JSON_TYPE = 'application/json;charset=UTF-8'
+
+/** An answer that goes on: what the stream gives takes the place of the envelope, as fast as the caller reads; it is destroyed when the caller goes. */
+export interface Stream {
+  /** Content-Type */
+  readonly type: string
+  /** names in lower case */
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body: Readable
+}
 
 /** What an action answers; app.ts wraps it into the envelope. status is the HTTP status, 200 unless the gateway itself refuses. */
 export interface Result {
@@ -16,6 +26,8 @@ export interface Result {
   /** fields beside `data`: pagination, notCancelled */
   readonly beside?: Readonly<Record<string, unknown>>
   readonly status?: number
+  /** sent instead of the envelope; code (0) is for the metrics then */
+  readonly stream?: Stream
 }
 
 export const ok = (data: unknown, beside: Readonly<Record<string, unknown>> = {}): Result => ({
@@ -32,9 +44,16 @@ export const failure = (refusal: Refusal, data: unknown = null, status = 200): R
   status,
 })
 
+/** Codes that have an HTTP status of their own wherever they come from. */
+const statuses: ReadonlyMap<number, number> = new Map([
+  [errors.keyReused.code, 409],
+  [errors.cursorGone.code, 410],
+  [errors.unavailable.code, 503],
+  [errors.outcomeUnknown.code, 503],
+])
+
 /** What the engine refused: overloaded or stopping is the gateway's own trouble, and has its HTTP status. */
-export const refused = (refusal: Refusal): Result =>
-  failure(refusal, null, refusal.code === errors.unavailable.code ? 503 : 200)
+export const refused = (refusal: Refusal): Result => failure(refusal, null, statuses.get(refusal.code) ?? 200)
 
 /** `{"code":0,"msg":"OK","requestId":"<32 hex>","data":…}` with what stands beside data after it. */
 export const envelope = (result: Result, requestId: string): string =>
@@ -44,7 +63,10 @@ export const envelope = (result: Result, requestId: string): string =>
  * The Command struct of get, search and cancel. createTime is a string of epoch ms; the local time is the device's, at the time of reading,
  * under both spellings that the vendor's documents have.
  */
-export function commandStruct({ command, body }: StoredCommand, device: Device): Record<string, unknown> {
+export function commandStruct(
+  { command, body }: StoredCommand,
+  device: Pick<Device, 'orgId' | 'productKey' | 'deviceKey' | 'assetId' | 'timezone'>,
+): Record<string, unknown> {
   const local = toLocal(command.createdAt, device.timezone)
   return {
     commandId: command.id,
@@ -67,7 +89,7 @@ export function commandStruct({ command, body }: StoredCommand, device: Device):
 }
 
 /** What a failing call says about the command it left on record. */
-export const onRecord = (command: Command): { commandId: string; state: number } => ({
+export const onRecord = (command: Pick<Command, 'id' | 'state'>): { commandId: string; state: number } => ({
   commandId: command.id,
   state: command.state,
 })

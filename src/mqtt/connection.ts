@@ -4,7 +4,7 @@
 import type { Socket } from 'node:net'
 import type { IConnackPacket, Packet } from 'mqtt-packet'
 import type { Downlink } from '../core/command.ts'
-import { errors } from '../core/errors.ts'
+import { errors, isUnavailable } from '../core/errors.ts'
 import {
   ANSWERS_READ_MAX_MS,
   CLOSE_LINGER_MS,
@@ -289,7 +289,7 @@ export class Connection implements Carrier {
     const refusal =
       device === null ? null : await members.connect(device, admitted.mode !== 'activation', admitted.codec)
     if (refusal !== null) {
-      const isOurs = refusal.code === errors.unavailable.code || refusal.code === errors.internal.code
+      const isOurs = isUnavailable(refusal) || refusal.code === errors.internal.code
       return this.#refuse(connect, isOurs ? 'unavailable' : 'notAuthorized', refusal.message)
     }
     if (this.#phase.name === 'entering') this.#open(connect, admitted, members)
@@ -384,8 +384,7 @@ export class Connection implements Carrier {
         const { code, message } = answer
         this.#endpoint.log.warn({ deviceId, input: input.type, code, message }, 'input refused')
         // Not on record, and it never will be from here: without its PUBACK the device says it again, elsewhere.
-        if (code === errors.unavailable.code && uplink !== null)
-          return this.#close({ reason: 'server error', code: null })
+        if (isUnavailable(answer) && uplink !== null) return this.#close({ reason: 'server error', code: null })
       }
       if (uplink !== null) this.#done(open, uplink, null)
     })

@@ -7,6 +7,7 @@ import {
   type ApplicationRow,
   type Batch,
   type DataChange,
+  type DeviceChanges,
   type DeviceMove,
   type DeviceRow,
   FleetConflict,
@@ -33,7 +34,7 @@ export const byCodePoint = (a: string, b: string): number => Buffer.compare(Buff
 export function checkBatch(batch: Batch): void {
   const devices = new Set(batch.changes.map(change => change.queue.deviceId))
   assert(devices.size === batch.changes.length, 'a batch names a device once')
-  for (const { queue, inserts, outcomes, events } of batch.changes) {
+  for (const { queue, inserts, outcomes, events, kept } of batch.changes) {
     assert(!queue.deleted || queue.open.length === 0, `device ${queue.deviceId} is deleted with nothing open`)
     for (const { command, body } of inserts) {
       assertNoNul(command)
@@ -41,6 +42,7 @@ export function checkBatch(batch: Batch): void {
     }
     outcomes.forEach(assertNoNul)
     events.forEach(assertNoNul)
+    kept?.forEach(assertNoNul)
   }
 }
 
@@ -73,16 +75,54 @@ export function planFleet(rows: FleetRows, known: OnRecord): FleetPlan {
     applications: rows.applications.filter(row => differs(row, known.application(row.appKey))),
     models: rows.models.filter(row => differs(row, known.model(row.orgId, row.modelId))),
     products: rows.products.filter(row => differs(row, known.product(row.productKey))),
-    devices: rows.devices.filter(row => differs(row, known.deviceByAsset(row.assetId))),
+    devices: rows.devices
+      .filter(row => differs(row, known.deviceByAsset(row.assetId)))
+      // What a row does not say of its description stays.
+      .map(row => ({ description: known.deviceByAsset(row.assetId)?.description ?? null, ...row })),
   }
 }
 
 /** Checks devices that are to be added, as planFleet does, and that they are new. Throws FleetConflict. */
 export function checkNewDevices(rows: readonly DeviceRow[], known: OnRecord): void {
-  planFleet({ organizations: [], applications: [], models: [], products: [], devices: rows }, known)
-  for (const row of rows)
-    if (known.deviceByAsset(row.assetId) !== null) conflict(deviceName(row), 'exists already; use another assetId')
+  checkNewFleet({ organizations: [], applications: [], models: [], products: [], devices: rows }, known)
 }
+
+/** Checks a fleet as planFleet does, and that every row of it is new. Throws FleetConflict. */
+export function checkNewFleet(rows: FleetRows, known: OnRecord): void {
+  planFleet(rows, known)
+  const taken = (row: string, id: string): never => conflict(row, `exists already; use another ${id}`)
+  for (const row of rows.organizations)
+    if (known.organization(row.orgId) !== null) taken(organizationName(row), 'orgId')
+  for (const row of rows.applications) if (known.application(row.appKey) !== null) taken(applicationName(row), 'appKey')
+  for (const row of rows.models) if (known.model(row.orgId, row.modelId) !== null) taken(modelName(row), 'modelId')
+  for (const row of rows.products) if (known.product(row.productKey) !== null) taken(productName(row), 'productKey')
+  for (const row of rows.devices) if (known.deviceByAsset(row.assetId) !== null) taken(deviceName(row), 'assetId')
+}
+
+/** A product goes only when nothing is of it. Throws FleetConflict. */
+export function checkRemovable(productKey: string, devices: number): void {
+  if (devices > 0) conflict(productName({ productKey }), `has ${devices} devices; delete them first`)
+}
+
+/** What a device becomes; null where that is what it is. `isOther`: it goes by another key, so who is connected is not it. Throws FleetConflict. */
+export function planChange(
+  device: DeviceRow,
+  to: DeviceChanges,
+  known: Pick<OnRecord, 'deviceByKeys'>,
+): { readonly row: DeviceRow; readonly isOther: boolean } | null {
+  assertNoNul(to)
+  if (!differs(to, device)) return null
+  const row = { ...device, ...to }
+  const isOther = row.deviceKey !== device.deviceKey
+  const holder = isOther ? known.deviceByKeys(row.productKey, row.deviceKey) : null
+  if (holder !== null)
+    conflict(deviceName(row), `${deviceKeys(row)} is taken by assetId "${holder.assetId}"; use another deviceKey`)
+  return { row, isOther }
+}
+
+/** Whether a row is on record with all that these fields say. */
+export const isOnRecord = <Row extends object>(fields: Partial<Row>, known: Row | null): known is Row =>
+  known !== null && !differs(fields, known)
 
 /** Checks moves against what is on record, and returns those that change something. Throws FleetConflict. */
 export function planMoves(moves: readonly DeviceMove[], known: Pick<OnRecord, 'deviceByAsset'>): DeviceMove[] {
@@ -142,7 +182,7 @@ export const mayHave = (type: DataChange['type'], before: number, after: number)
   after <= before || after <= DATA_MAX[type]
 
 /** Field by field of the new row, so that what else a record carries (a number, a time) does not count. */
-function differs<Row extends object>(row: Row, known: Row | null): boolean {
+function differs<Row extends object>(row: Partial<Row>, known: Row | null): boolean {
   if (known === null) return true
   const fields = Object.keys(row) as (keyof Row)[]
   return fields.some(field => JSON.stringify(row[field]) !== JSON.stringify(known[field]))
@@ -157,7 +197,7 @@ const conflict = (row: string, what: string): never => {
 const organizationName = (row: Organization): string => `organization orgId "${row.orgId}"`
 const applicationName = (row: ApplicationRow): string => `application appKey "${row.appKey}"`
 const modelName = (row: ModelRow): string => `model modelId "${row.modelId}"`
-const productName = (row: ProductRow): string => `product productKey "${row.productKey}"`
+const productName = (row: Pick<ProductRow, 'productKey'>): string => `product productKey "${row.productKey}"`
 const deviceName = (row: Pick<DeviceRow, 'assetId'>): string => `device assetId "${row.assetId}"`
 const deviceKeys = (row: DeviceRow): string => `productKey "${row.productKey}", deviceKey "${row.deviceKey}"`
 

@@ -37,6 +37,8 @@ export interface Table {
   readonly keyWidth: number
   /** columns that name a row to a person */
   readonly shown: readonly string[]
+  /** Of a table that has its one row from the beginning: the condition that it is still as it was. */
+  readonly asMade?: string
 }
 
 function table(name: string, keyWidth: number, text: string, shown?: readonly string[]): Table {
@@ -52,7 +54,7 @@ function table(name: string, keyWidth: number, text: string, shown?: readonly st
 /**
  * In an order in which each row comes after those that it refers to, but for the gateways of devices. What is left out: sessions of devices, since
  * nobody is connected to the new store yet, and with them which of them want something; the lives and batches of nodes, which begin anew, and their
- * counts of commands, which are counted. An access token is not to be printed, so a row of `token` is named by its place.
+ * counts of commands, which are counted; and whose turn it is, which is a process of the old store. An access token is not to be printed, so a row of `token` is named by its place.
  */
 export const tables: readonly Table[] = [
   table('setting', 1, 'key text, value text'),
@@ -65,7 +67,8 @@ export const tables: readonly Table[] = [
     1,
     `id integer, asset_id text, org_id text, product_key text, device_key text, secret text, name_json text, timezone text,
       disabled boolean, gateway_id integer, version bigint, last_command_id bigint, event_seq integer, session_no integer,
-      active_at bigint, last_online_at bigint, last_offline_at bigint, certificate_serial text`,
+      active_at bigint, last_online_at bigint, last_offline_at bigint, certificate_serial text, description text,
+      created_at bigint, waiting integer, oldest_waiting_at bigint`,
   ),
   table(
     'command',
@@ -83,7 +86,18 @@ export const tables: readonly Table[] = [
     'event',
     2,
     `device_id integer, device_seq integer, command_id bigint, from_state smallint, to_state smallint, at bigint, by text,
-      reason text, detail text`,
+      reason text, detail text, position bigint`,
+  ),
+  { ...table('stream', 1, 'id integer, given bigint, lost bigint'), asMade: 'given = 0 and lost = 0' },
+  table(
+    'deleted_device',
+    1,
+    `device_id integer, org_id text, product_key text, device_key text, asset_id text, timezone text, deleted_at bigint`,
+  ),
+  table(
+    'tally',
+    6,
+    `org_id text, minute_at bigint, product_key text, node_no integer, from_state smallint, to_state smallint, n bigint`,
   ),
   table(
     'idempotency',
@@ -97,6 +111,38 @@ export const tables: readonly Table[] = [
   table('latest_event', 2, 'device_id integer, event_id text, output_json text, at bigint'),
   table('device_attribute', 2, 'device_id integer, place integer, name text, value_json text'),
   table('device_tag', 2, 'device_id integer, place integer, name text, value text'),
+  table(
+    'webhook',
+    1,
+    `webhook_id text, org_id text, url text, secret text, filter_json text, created_by text, created_at bigint, paused boolean,
+      position bigint, attempts integer, failing_since bigint, next_at bigint, last_error text`,
+  ),
+  table('dead_letter', 2, 'webhook_id text, position bigint, event_json text, failed_at bigint, reason text'),
+  table(
+    'job',
+    1,
+    `job_id text, org_id text, created_by text, created_at bigint, trigger_at bigint, name_json text, spec_json text, status text,
+      tasks integer, spread_to integer, changed_at bigint, next_at bigint, ended_at bigint`,
+  ),
+  table(
+    'task',
+    2,
+    `job_id text, task_no integer, device_id integer, product_key text, device_key text, asset_id text, status text, command_id bigint,
+      attempt integer, auto_retries integer, manual_retries integer, next_at bigint, result_code bigint, result_text text,
+      output_json text, created_at bigint, updated_at bigint`,
+  ),
+  table(
+    'cancellation',
+    1,
+    `cancellation_id text, org_id text, created_by text, created_at bigint, filter_json text, dry_run boolean, status text,
+      scanned_to integer, devices_total integer, devices integer, matched integer, cancelled integer, not_cancelled integer,
+      next_at bigint, ended_at bigint`,
+  ),
+  table(
+    'cancellation_item',
+    2,
+    'cancellation_id text, command_id bigint, device_id integer, decided boolean, state smallint, ours boolean',
+  ),
 ]
 
 /** Columns whose numbers are given in order, and none twice, not even that of a row that is gone. */
@@ -123,7 +169,7 @@ export interface CopySource {
 export interface CopyTarget {
   /** Begins; after a commit that was not answered once more, on a new connection: that transaction has ended then, one way or the other. */
   begin(): Promise<void>
-  /** Names of the tables that have rows. */
+  /** Names of the tables that have rows, or whose one row is not as it was made. */
   filled(): Promise<string[]>
   insert(table: Table, rows: readonly Row[]): Promise<void>
   /** All rows are in: they are about to be read. */

@@ -46,12 +46,17 @@ export class MemoryNodes implements Nodes {
     return this.#entry(nodeNo).lastCommandId
   }
 
+  /** The instant of its last commit; 0 before the first. */
+  clockAt(nodeNo: number): number {
+    return this.#entry(nodeNo).clockAt
+  }
+
   get clockFloor(): number {
     return Math.max(0, ...[...this.#nodes.values()].map(({ clockAt }) => clockAt))
   }
 
   /** Throws LeaseLost where another life has the number, or it was given back. */
-  check({ node, epoch }: Batch): void {
+  check({ node, epoch }: Pick<Batch, 'node' | 'epoch'>): void {
     if (epoch !== undefined && epoch !== this.#entry(node).epoch)
       throw new LeaseLost(`node ${node} was taken by another life, or given back`)
   }

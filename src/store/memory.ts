@@ -1,74 +1,43 @@
 // The store in memory: the reference that the others are compared with, and `--store memory:`. Nothing survives the process.
 // A step of a device costs what the device has open; due work, counts, searches and the purge look at everything there is.
 
-import { type Command, type CommandBody, isOpen, State } from '../core/command.ts'
+import { type CommandBody, isOpen, State } from '../core/command.ts'
 import { assert } from '../core/errors.ts'
 import { lapsesAt, type Queue, type QueueEvent } from '../core/queue.ts'
-import {
-  assertNoNul,
-  byCodePoint,
-  checkBatch,
-  checkData,
-  checkNewDevices,
-  mayHave,
-  type OnRecord,
-  planFleet,
-  planMoves,
-} from './checks.ts'
+import { assertNoNul, checkBatch } from './checks.ts'
 import { matches } from './condition.ts'
+import type { Jobs } from './jobs.ts'
+import { MemoryCancellations } from './memory-cancellations.ts'
+import { MemoryChanges, type Places } from './memory-changes.ts'
+import { MemoryData } from './memory-data.ts'
+import { Devices } from './memory-devices.ts'
+import { byId, type Entry, finalSince, keep, pair, records, updated } from './memory-entry.ts'
+import { earliest, MemoryJobs } from './memory-jobs.ts'
 import { MemoryNodes } from './memory-nodes.ts'
+import { MemoryRegistry } from './memory-registry.ts'
+import { MemoryViews } from './memory-views.ts'
+import { MemoryWebhooks } from './memory-webhooks.ts'
 import type { Nodes } from './nodes.ts'
 import type {
-  ApplicationRow,
   Batch,
   Condition,
-  DataChange,
-  Device,
   DeviceChange,
-  DeviceMove,
-  DeviceRow,
-  FleetRows,
-  LatestEvent,
-  LatestValue,
+  DeviceData,
   LoadKey,
-  ModelRow,
-  Organization,
-  ProductRow,
+  Registry,
   SearchPage,
   Store,
   StoredCommand,
 } from './store.ts'
+import type { Changes, Webhooks } from './stream.ts'
+import type { Views } from './views.ts'
 
-/** Opens an empty store. now: the store's clock (epoch ms), by which leases of nodes go. */
-export const openMemory = (now: () => number = Date.now): Store & Nodes => new MemoryStore(now)
-
-/** What of a queue belongs to its device alone; the rest is its commands, and `disabled`, which its row has. */
-type QueueFields = Omit<Queue, 'deviceId' | 'disabled' | 'deleted' | 'open' | 'named'>
-
-/** One device, or what is left of it. Rows and events are frozen and replaced, never changed, so that they may be handed out. */
-interface Entry {
-  readonly id: number
-  row: DeviceRow
-  queue: QueueFields
-  readonly commands: Map<string, StoredCommand>
-  /** ids of the open ones */
-  readonly open: Set<string>
-  events: QueueEvent[]
-  readonly values: Map<string, LatestValue>
-  readonly latestEvents: Map<string, LatestEvent>
-  readonly labels: Record<'attributes' | 'tags', Map<string, string>>
-}
-
-const newQueue: QueueFields = {
-  version: 0,
-  lastCommandId: null,
-  eventSeq: 0,
-  sessionNo: 0,
-  sessionNode: null,
-  activeAt: null,
-  lastOnlineAt: null,
-  lastOfflineAt: null,
-}
+/**
+ * Opens an empty store. now: the store's clock (epoch ms), by which leases of nodes go. places: when events get their positions; `when asked` as in a store
+ * that nodes share.
+ */
+export const openMemory = (now: () => number = Date.now, places: Places = 'at once'): Store & Nodes =>
+  new MemoryStore(now, places)
 
 /** The rows that a change makes of a device's commands, found while nothing is written yet. */
 interface Staged {
@@ -77,37 +46,31 @@ interface Staged {
   readonly rows: ReadonlyMap<string, StoredCommand>
 }
 
-/** A copy that nobody can change. */
-function keep<T>(value: T): T {
-  if (typeof value !== 'object' || value === null) return value
-  const entries = Object.entries(value).map(([name, part]) => [name, keep(part)])
-  const copy: unknown = Array.isArray(value) ? value.map(keep) : Object.fromEntries(entries)
-  return Object.freeze(copy) as T
-}
-
-const pair = (one: string, other: string): string => JSON.stringify([one, other])
-const byId = (a: Command, b: Command): number => (a.id < b.id ? -1 : 1)
-
 class MemoryStore implements Store, Nodes {
-  readonly #devices = new Map<number, Entry>()
-  /** devices, and those deleted of which there are records left */
-  readonly #recorded = new Map<number, Entry>()
-  #lastDeviceId = 0
+  readonly #all = new Devices()
+  readonly #devices = this.#all.byId
+  readonly #recorded = this.#all.recorded
   /** the device of each command on record */
   readonly #owners = new Map<string, Entry>()
-  readonly #organizations = new Map<string, Organization>()
-  readonly #applications = new Map<string, ApplicationRow>()
-  readonly #models = new Map<string, ModelRow>()
-  readonly #products = new Map<string, ProductRow>()
-  readonly #devicesByAsset = new Map<string, Entry>()
-  readonly #devicesByKeys = new Map<string, Entry>()
   readonly #tokens = new Map<string, { readonly appKey: string; readonly expireAt: number }>()
   readonly #encryptions = new Map<string, number>()
   readonly #nodes: MemoryNodes
-  #secretCheck: string | null = null
+  readonly #webhooks: MemoryWebhooks
+  readonly #data = new MemoryData(this.#devices)
+  readonly #changes: MemoryChanges
+  readonly #registry = new MemoryRegistry(this.#all, appKey => this.#endTokens(appKey))
+  readonly #views = new MemoryViews(this.#all, {
+    owners: this.#owners,
+    product: productKey => this.#registry.known.product(productKey),
+    tallies: () => this.#changes.tallies(),
+  })
+  readonly #jobs = new MemoryJobs(id => this.#owners.get(id)?.commands.get(id) ?? null)
+  readonly #cancellations = new MemoryCancellations(this.#devices)
   #closed = false
 
-  constructor(now: () => number) {
+  constructor(now: () => number, places: Places) {
+    this.#changes = new MemoryChanges(this.#owners, this.#recorded, places)
+    this.#webhooks = new MemoryWebhooks(now)
     this.#nodes = new MemoryNodes(now, {
       devices: () =>
         [...this.#devices.values()].map(entry => ({
@@ -126,13 +89,15 @@ class MemoryStore implements Store, Nodes {
   // --- queues and commands ---------------------------------------------------------------------------------------
 
   async load(keys: readonly LoadKey[]): Promise<(Queue | null)[]> {
-    return keys.map(({ deviceId, commandIds }) => {
+    return keys.map(({ deviceId, commandIds, keys }) => {
       const entry = this.#devices.get(deviceId)
       if (entry === undefined) return null
       const named = new Set(commandIds.filter(id => !entry.open.has(id)))
       const { disabled } = entry.row
       const commands = { open: records(entry, entry.open), named: records(entry, named) }
-      return { deviceId, disabled, deleted: false, ...entry.queue, ...commands }
+      const wanted = new Set(keys?.map(({ application, key }) => pair(application, key)))
+      const kept = [...wanted].flatMap(key => entry.kept.get(key) ?? [])
+      return { deviceId, disabled, deleted: false, ...entry.queue, ...commands, kept }
     })
   }
 
@@ -149,8 +114,8 @@ class MemoryStore implements Store, Nodes {
     const inserted = staged.flatMap(({ change }) => change.inserts.map(({ command }) => command.id))
     assert(new Set(inserted).size === inserted.length, 'a batch inserts a command once')
     // Everything is checked: from here on nothing can fail, so a batch is applied whole.
-    for (const each of staged) this.#apply(each)
-    for (const { entry, change } of staged) if (change.queue.deleted) this.#deleteDevice(entry)
+    for (const each of staged) this.#apply(each, batch.now)
+    for (const { entry, change } of staged) if (change.queue.deleted) this.#all.remove(entry, batch.now)
     this.#nodes.touch(batch)
     return stale
   }
@@ -185,7 +150,7 @@ class MemoryStore implements Store, Nodes {
     return { entry, change, rows }
   }
 
-  #apply({ entry, change, rows }: Staged): void {
+  #apply({ entry, change, rows }: Staged, now: number): void {
     const { version, lastCommandId, eventSeq, sessionNo, sessionNode } = change.queue
     const { activeAt, lastOnlineAt, lastOfflineAt } = change.queue
     const session = { sessionNo, sessionNode, activeAt, lastOnlineAt, lastOfflineAt }
@@ -198,16 +163,10 @@ class MemoryStore implements Store, Nodes {
       if (isOpen(row.command.state)) entry.open.add(id)
       else entry.open.delete(id)
     }
-    entry.events.push(...change.events.map(keep))
-  }
-
-  /** Its records stay. */
-  #deleteDevice({ id, row, values, latestEvents, labels }: Entry): void {
-    this.#devices.delete(id)
-    this.#devicesByAsset.delete(row.assetId)
-    this.#devicesByKeys.delete(pair(row.productKey, row.deviceKey))
-    for (const reported of [values, latestEvents, labels.attributes, labels.tags]) reported.clear()
-    for (const entry of this.#devices.values()) if (entry.row.gatewayAssetId === row.assetId) move(entry, null)
+    const events = change.events.map(keep)
+    entry.events.push(...events)
+    this.#changes.add(entry, events, now)
+    for (const answer of change.kept ?? []) entry.kept.set(pair(answer.application, answer.key), keep(answer))
   }
 
   async due(now: number, limit: number): Promise<number[]> {
@@ -268,12 +227,20 @@ class MemoryStore implements Store, Nodes {
     const gone = new Set(sessionEvents.map(({ event }) => event))
     const isLeft = (event: QueueEvent): boolean =>
       !gone.has(event) && (event.commandId === null || this.#owners.has(event.commandId))
-    for (const entry of this.#recorded.values()) {
-      entry.events = entry.events.filter(isLeft)
-      const isOver = entry.commands.size + entry.events.length === 0
-      if (isOver && !this.#devices.has(entry.id)) this.#recorded.delete(entry.id)
-    }
-    return old.length + sessionEvents.length
+    this.#changes.drop(isLeft)
+    for (const entry of this.#recorded.values()) entry.events = entry.events.filter(isLeft)
+    const rest = Math.max(this.#purgeNames(before, limit), this.#changes.purgeTallies(before, limit))
+    return rest === limit ? limit : old.length + sessionEvents.length
+  }
+
+  /** Forgets devices that were deleted before an instant and have no record left, at most `limit`; returns how many. */
+  #purgeNames(before: number, limit: number): number {
+    const isOver = ({ deletedAt, commands, events }: Entry): boolean =>
+      deletedAt !== null && deletedAt < before && commands.size + events.length === 0
+    const over = [...this.#recorded.values()].filter(isOver)
+    over.sort((a, b) => Number(a.deletedAt) - Number(b.deletedAt) || a.id - b.id)
+    for (const { id } of over.slice(0, limit)) this.#recorded.delete(id)
+    return Math.min(over.length, limit)
   }
 
   /** Events of sessions before an instant, oldest first. */
@@ -293,108 +260,49 @@ class MemoryStore implements Store, Nodes {
 
   // --- registry --------------------------------------------------------------------------------------------------
 
-  readonly #known: OnRecord = {
-    organization: orgId => this.#organizations.get(orgId) ?? null,
-    application: appKey => this.#applications.get(appKey) ?? null,
-    model: (orgId, modelId) => this.#models.get(pair(orgId, modelId)) ?? null,
-    product: productKey => this.#products.get(productKey) ?? null,
-    deviceByAsset: assetId => this.#devicesByAsset.get(assetId)?.row ?? null,
-    deviceByKeys: (productKey, deviceKey) => this.#devicesByKeys.get(pair(productKey, deviceKey))?.row ?? null,
-  }
+  readonly organization: Registry['organization'] = orgId => this.#registry.organization(orgId)
+  readonly organizations: Registry['organizations'] = () => this.#registry.organizations()
+  readonly application: Registry['application'] = appKey => this.#registry.application(appKey)
+  readonly applications: Registry['applications'] = orgId => this.#registry.applications(orgId)
+  readonly firstApplication: Registry['firstApplication'] = orgId => this.#registry.firstApplication(orgId)
+  readonly removeApplication: Registry['removeApplication'] = appKey => this.#registry.removeApplication(appKey)
+  readonly changeApplication: Registry['changeApplication'] = (from, to) => this.#registry.changeApplication(from, to)
+  readonly model: Registry['model'] = (orgId, modelId) => this.#registry.model(orgId, modelId)
+  readonly models: Registry['models'] = orgId => this.#registry.models(orgId)
+  readonly product: Registry['product'] = productKey => this.#registry.product(productKey)
+  readonly products: Registry['products'] = orgId => this.#registry.products(orgId)
+  readonly changeProduct: Registry['changeProduct'] = (from, to) => this.#registry.changeProduct(from, to)
+  readonly removeProduct: Registry['removeProduct'] = productKey => this.#registry.removeProduct(productKey)
+  readonly deviceById: Registry['deviceById'] = deviceId => this.#registry.deviceById(deviceId)
+  readonly deviceByKeys: Registry['deviceByKeys'] = (productKey, deviceKey) =>
+    this.#registry.deviceByKeys(productKey, deviceKey)
+  readonly deviceByAsset: Registry['deviceByAsset'] = assetId => this.#registry.deviceByAsset(assetId)
+  readonly applyFleet: Registry['applyFleet'] = (rows, now) => this.#registry.applyFleet(rows, now)
+  readonly addFleet: Registry['addFleet'] = (rows, now) => this.#registry.addFleet(rows, now)
+  readonly addDevices: Registry['addDevices'] = (rows, now) => this.#registry.addDevices(rows, now)
+  readonly changeDevice: Registry['changeDevice'] = (assetId, to) => this.#registry.changeDevice(assetId, to)
+  readonly countDevices: Registry['countDevices'] = productKey => this.#registry.countDevices(productKey)
+  readonly subDevices: Registry['subDevices'] = gateway => this.#registry.subDevices(gateway)
+  readonly countSubDevices: Registry['countSubDevices'] = gateway => this.#registry.countSubDevices(gateway)
+  readonly moveDevices: Registry['moveDevices'] = moves => this.#registry.moveDevices(moves)
+  readonly secretCheck: Registry['secretCheck'] = () => this.#registry.secretCheck()
+  readonly setSecretCheck: Registry['setSecretCheck'] = value => this.#registry.setSecretCheck(value)
 
-  async organization(orgId: string): Promise<Organization | null> {
-    return this.#organizations.get(orgId) ?? null
-  }
+  // --- views -----------------------------------------------------------------------------------------------------
 
-  async application(appKey: string): Promise<ApplicationRow | null> {
-    return this.#applications.get(appKey) ?? null
-  }
-
-  async firstApplication(orgId: string): Promise<ApplicationRow | null> {
-    return [...this.#applications.values()].find(row => row.orgId === orgId) ?? null
-  }
-
-  async model(orgId: string, modelId: string): Promise<ModelRow | null> {
-    return this.#models.get(pair(orgId, modelId)) ?? null
-  }
-
-  async product(productKey: string): Promise<ProductRow | null> {
-    return this.#products.get(productKey) ?? null
-  }
-
-  async deviceByKeys(productKey: string, deviceKey: string): Promise<Device | null> {
-    const entry = this.#devicesByKeys.get(pair(productKey, deviceKey))
-    return entry === undefined ? null : deviceOf(entry)
-  }
-
-  async deviceByAsset(assetId: string): Promise<Device | null> {
-    const entry = this.#devicesByAsset.get(assetId)
-    return entry === undefined ? null : deviceOf(entry)
-  }
-
-  async applyFleet(rows: FleetRows): Promise<void> {
-    const plan = planFleet(rows, this.#known)
-    for (const row of plan.organizations) this.#organizations.set(row.orgId, keep(row))
-    for (const row of plan.applications) this.#applications.set(row.appKey, keep(row))
-    for (const row of plan.models) this.#models.set(pair(row.orgId, row.modelId), keep(row))
-    for (const row of plan.products) this.#products.set(row.productKey, keep(row))
-    // All old keys go before any new ones come: two devices may swap theirs.
-    for (const { assetId } of plan.devices) {
-      const row = this.#devicesByAsset.get(assetId)?.row
-      if (row !== undefined) this.#devicesByKeys.delete(pair(row.productKey, row.deviceKey))
-    }
-    for (const row of plan.devices) this.#putDevice(keep(row))
-  }
-
-  #putDevice(row: DeviceRow): void {
-    let entry = this.#devicesByAsset.get(row.assetId)
-    if (entry === undefined) {
-      this.#lastDeviceId += 1
-      entry = newEntry(this.#lastDeviceId, row)
-      this.#devices.set(entry.id, entry)
-      this.#recorded.set(entry.id, entry)
-      this.#devicesByAsset.set(row.assetId, entry)
-    } else {
-      entry.row = row
-      const { version, sessionNode } = entry.queue
-      entry.queue = { ...entry.queue, version: version + 1, sessionNode: row.disabled ? null : sessionNode }
-    }
-    this.#devicesByKeys.set(pair(row.productKey, row.deviceKey), entry)
-  }
-
-  async addDevices(rows: readonly DeviceRow[]): Promise<void> {
-    checkNewDevices(rows, this.#known)
-    for (const row of rows) this.#putDevice(keep(row))
-  }
-
-  async countDevices(productKey: string): Promise<number> {
-    return [...this.#devices.values()].filter(({ row }) => row.productKey === productKey).length
-  }
-
-  async subDevices(gatewayAssetId: string): Promise<Device[]> {
-    const behind = [...this.#devices.values()].filter(({ row }) => row.gatewayAssetId === gatewayAssetId)
-    return behind.sort((a, b) => a.id - b.id).map(deviceOf)
-  }
-
-  async countSubDevices(gatewayAssetId: string): Promise<number> {
-    return [...this.#devices.values()].filter(({ row }) => row.gatewayAssetId === gatewayAssetId).length
-  }
-
-  async moveDevices(moves: readonly DeviceMove[]): Promise<void> {
-    for (const { assetId, to } of planMoves(moves, this.#known)) {
-      const entry = this.#devicesByAsset.get(assetId)
-      if (entry) move(entry, to)
-    }
-  }
-
-  async secretCheck(): Promise<string | null> {
-    return this.#secretCheck
-  }
-
-  async setSecretCheck(value: string): Promise<void> {
-    assertNoNul({ value })
-    this.#secretCheck ??= value
-  }
+  readonly listDevices: Views['listDevices'] = (query, after, limit, scan) =>
+    this.#views.listDevices(query, after, limit, scan)
+  readonly topDevices: Views['topDevices'] = (query, by, limit) => this.#views.topDevices(query, by, limit)
+  readonly deviceLine: Views['deviceLine'] = deviceId => this.#views.deviceLine(deviceId)
+  readonly searchDevices: Views['searchDevices'] = (orgId, reach, condition, offset, limit) =>
+    this.#views.searchDevices(orgId, reach, condition, offset, limit)
+  readonly counts: Views['counts'] = (orgId, productKeys) => this.#views.counts(orgId, productKeys)
+  readonly tallies: Views['tallies'] = (orgId, productKeys, from, to, stepMs) =>
+    this.#views.tallies(orgId, productKeys, from, to, stepMs)
+  readonly commandById: Views['commandById'] = commandId => this.#views.commandById(commandId)
+  readonly waitingDevices: Views['waitingDevices'] = (orgId, productKeys, after, limit) =>
+    this.#views.waitingDevices(orgId, productKeys, after, limit)
+  readonly deviceName: Views['deviceName'] = deviceId => this.#views.deviceName(deviceId)
 
   // --- tokens ----------------------------------------------------------------------------------------------------
 
@@ -428,44 +336,41 @@ class MemoryStore implements Store, Nodes {
     return true
   }
 
-  async purgeTokens(now: number): Promise<void> {
+  #endTokens(appKey: string): void {
+    for (const [accessToken, token] of this.#tokens) if (token.appKey === appKey) this.#tokens.delete(accessToken)
+  }
+
+  async purgeTokens(now: number, limit = Number.POSITIVE_INFINITY): Promise<number> {
     for (const [accessToken, { expireAt }] of this.#tokens) if (expireAt < now) this.#tokens.delete(accessToken)
     for (const [encryption, expireAt] of this.#encryptions) if (expireAt < now) this.#encryptions.delete(encryption)
+    const answers = [...this.#recorded.values()].flatMap(({ kept }) =>
+      [...kept].map(([key, answer]) => ({ kept, key, answer })),
+    )
+    const lapsed = answers.filter(({ answer }) => answer.expireAt < now)
+    lapsed.sort((a, b) => a.answer.expireAt - b.answer.expireAt)
+    for (const { kept, key } of lapsed.slice(0, limit)) kept.delete(key)
+    return Math.min(lapsed.length, limit)
   }
 
   // --- what devices report ---------------------------------------------------------------------------------------
 
-  async saveData(changes: readonly DataChange[]): Promise<boolean[]> {
-    checkData(changes)
-    return changes.map(change => {
-      const entry = this.#devices.get(change.deviceId)
-      return entry !== undefined && report(entry, keep(change))
-    })
-  }
+  readonly saveData: DeviceData['saveData'] = changes => this.#data.saveData(changes)
+  readonly reportedBytes: DeviceData['reportedBytes'] = (type, deviceId, ids) =>
+    this.#data.reportedBytes(type, deviceId, ids)
+  readonly latestValues: DeviceData['latestValues'] = (deviceId, ids) => this.#data.latestValues(deviceId, ids)
+  readonly latestEvents: DeviceData['latestEvents'] = (deviceId, ids) => this.#data.latestEvents(deviceId, ids)
+  readonly attributes: DeviceData['attributes'] = (deviceId, ids) => this.#data.attributes(deviceId, ids)
+  readonly tags: DeviceData['tags'] = (deviceId, keys) => this.#data.tags(deviceId, keys)
 
-  async reportedBytes(type: DataChange['type'], deviceId: number, ids: readonly string[] | null): Promise<number> {
-    const entry = this.#devices.get(deviceId)
-    const texts = entry === undefined ? [] : [...named(textsOf(entry, type), ids).values()]
-    return texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0)
-  }
+  // --- changes ---------------------------------------------------------------------------------------------------
 
-  async latestValues(deviceId: number, pointIds: readonly string[] | null): Promise<LatestValue[]> {
-    const wanted = [...named(this.#devices.get(deviceId)?.values, pointIds).values()]
-    return wanted.sort((a, b) => byCodePoint(a.pointId, b.pointId))
-  }
-
-  async latestEvents(deviceId: number, eventIds: readonly string[] | null = null): Promise<LatestEvent[]> {
-    const wanted = [...named(this.#devices.get(deviceId)?.latestEvents, eventIds).values()]
-    return wanted.sort((a, b) => byCodePoint(a.eventId, b.eventId))
-  }
-
-  async attributes(deviceId: number, ids: readonly string[] | null = null): Promise<Map<string, string>> {
-    return named(this.#devices.get(deviceId)?.labels.attributes, ids)
-  }
-
-  async tags(deviceId: number, keys: readonly string[] | null = null): Promise<Map<string, string>> {
-    return named(this.#devices.get(deviceId)?.labels.tags, keys)
-  }
+  readonly placeEvents: Changes['placeEvents'] = limit => this.#changes.placeEvents(limit)
+  readonly changesAfter: Changes['changesAfter'] = (after, filter, limit, scan) =>
+    this.#changes.changesAfter(after, filter, limit, scan)
+  readonly streamEnds: Changes['streamEnds'] = () => this.#changes.streamEnds()
+  readonly timeline: Changes['timeline'] = (commandId, limit) => this.#changes.timeline(commandId, limit)
+  readonly eventsBetween: Changes['eventsBetween'] = (deviceId, after, before, limit) =>
+    this.#changes.eventsBetween(deviceId, after, before, limit)
 
   // --- nodes -----------------------------------------------------------------------------------------------------
 
@@ -477,6 +382,81 @@ class MemoryStore implements Store, Nodes {
   readonly dueFor: Nodes['dueFor'] = (nodeNo, now, marginMs, limit) => this.#nodes.dueFor(nodeNo, now, marginMs, limit)
   readonly wanting: Nodes['wanting'] = (nodeNo, limit, after) => this.#nodes.wanting(nodeNo, limit, after)
   readonly settledOf: Nodes['settledOf'] = commandIds => this.#nodes.settledOf(commandIds)
+
+  async endSessions(nodeNo: number, epoch?: number): Promise<number> {
+    if (epoch !== undefined) this.#nodes.check({ node: nodeNo, epoch })
+    const open = [...this.#devices.values()].filter(({ queue }) => queue.sessionNode === nodeNo)
+    const clockAt = this.#nodes.clockAt(nodeNo)
+    for (const entry of open) {
+      const { version, lastOnlineAt, lastOfflineAt } = entry.queue
+      const since = Math.max(lastOnlineAt ?? 0, lastOfflineAt ?? 0, clockAt)
+      entry.queue = { ...entry.queue, version: version + 1, sessionNode: null, lastOfflineAt: since }
+    }
+    return open.length
+  }
+
+  // --- webhooks, turns -------------------------------------------------------------------------------------------
+
+  readonly addWebhook: Webhooks['addWebhook'] = row => this.#webhooks.addWebhook(row)
+  readonly webhook: Webhooks['webhook'] = webhookId => this.#webhooks.webhook(webhookId)
+  readonly webhooks: Webhooks['webhooks'] = orgId => this.#webhooks.webhooks(orgId)
+  readonly changeWebhook: Webhooks['changeWebhook'] = (webhookId, to) => this.#webhooks.changeWebhook(webhookId, to)
+  readonly deleteWebhook: Webhooks['deleteWebhook'] = webhookId => this.#webhooks.deleteWebhook(webhookId)
+  readonly saveProgress: Webhooks['saveProgress'] = (id, from, to, dead) =>
+    this.#webhooks.saveProgress(id, from, to, dead)
+  readonly deadLetters: Webhooks['deadLetters'] = (id, after, limit) => this.#webhooks.deadLetters(id, after, limit)
+  readonly removeDeadLetters: Webhooks['removeDeadLetters'] = (id, at) => this.#webhooks.removeDeadLetters(id, at)
+  readonly countDeadLetters: Webhooks['countDeadLetters'] = webhookId => this.#webhooks.countDeadLetters(webhookId)
+  readonly takeTurn: Webhooks['takeTurn'] = (name, holder, ms) => this.#webhooks.takeTurn(name, holder, ms)
+  readonly endTurn: Webhooks['endTurn'] = (name, holder) => this.#webhooks.endTurn(name, holder)
+
+  // --- jobs, cancellations ---------------------------------------------------------------------------------------
+
+  readonly addJob: Jobs['addJob'] = (job, tasks) => this.#jobs.addJob(job, tasks)
+  readonly job: Jobs['job'] = jobId => this.#jobs.job(jobId)
+  readonly countJobs: Jobs['countJobs'] = orgId => this.#jobs.countJobs(orgId)
+  readonly searchJobs: Jobs['searchJobs'] = (orgId, by, condition, offset, limit) =>
+    this.#jobs.searchJobs(orgId, by, condition, offset, limit)
+  readonly searchTasks: Jobs['searchTasks'] = (orgId, by, condition, offset, limit) =>
+    this.#jobs.searchTasks(orgId, by, condition, offset, limit)
+  readonly dueJobs: Jobs['dueJobs'] = (now, limit) => this.#jobs.dueJobs(now, limit)
+  readonly saveJob: Jobs['saveJob'] = (jobId, from, to) => this.#jobs.saveJob(jobId, from, to)
+  readonly addTasks: Jobs['addTasks'] = (jobId, from, to, tasks) => this.#jobs.addTasks(jobId, from, to, tasks)
+  readonly dueTasks: Jobs['dueTasks'] = (jobId, now, limit) => this.#jobs.dueTasks(jobId, now, limit)
+  readonly tasksLeft: Jobs['tasksLeft'] = jobId => this.#jobs.tasksLeft(jobId)
+  readonly tasks: Jobs['tasks'] = (jobId, taskNos) => this.#jobs.tasks(jobId, taskNos)
+  readonly unfinishedTasks: Jobs['unfinishedTasks'] = (jobId, after, limit) =>
+    this.#jobs.unfinishedTasks(jobId, after, limit)
+  readonly countTasks: Jobs['countTasks'] = jobId => this.#jobs.countTasks(jobId)
+  readonly movedTasks: Jobs['movedTasks'] = (jobId, after, scan) => this.#jobs.movedTasks(jobId, after, scan)
+  readonly saveTasks: Jobs['saveTasks'] = (jobId, tasks) => this.#jobs.saveTasks(jobId, tasks)
+  readonly removeJob: Jobs['removeJob'] = (jobId, limit) => this.#jobs.removeJob(jobId, limit)
+  readonly addCancellation: Jobs['addCancellation'] = row => this.#cancellations.addCancellation(row)
+  readonly cancellation: Jobs['cancellation'] = id => this.#cancellations.cancellation(id)
+  readonly countCancellations: Jobs['countCancellations'] = orgId => this.#cancellations.countCancellations(orgId)
+  readonly cancellations: Jobs['cancellations'] = (orgId, by, offset, limit) =>
+    this.#cancellations.cancellations(orgId, by, offset, limit)
+  readonly dueCancellations: Jobs['dueCancellations'] = (now, limit) => this.#cancellations.dueCancellations(now, limit)
+  readonly openDevices: Jobs['openDevices'] = (orgId, after, scan) =>
+    this.#cancellations.openDevices(orgId, after, scan)
+  readonly countWaitingDevices: Jobs['countWaitingDevices'] = (orgId, productKeys) =>
+    this.#cancellations.countWaitingDevices(orgId, productKeys)
+  readonly addItems: Jobs['addItems'] = (id, from, to, items) => this.#cancellations.addItems(id, from, to, items)
+  readonly undecidedItems: Jobs['undecidedItems'] = (id, limit) => this.#cancellations.undecidedItems(id, limit)
+  readonly decideItems: Jobs['decideItems'] = (id, items) => this.#cancellations.decideItems(id, items)
+  readonly saveCancellation: Jobs['saveCancellation'] = (id, from, to) =>
+    this.#cancellations.saveCancellation(id, from, to)
+  readonly cancellationItems: Jobs['cancellationItems'] = (id, after, limit) =>
+    this.#cancellations.cancellationItems(id, after, limit)
+
+  async nextWorkAt(): Promise<number | null> {
+    return earliest([this.#jobs.nextAt, this.#cancellations.nextAt])
+  }
+
+  async purgeJobs(before: number, limit: number): Promise<number> {
+    const purged = this.#jobs.purge(before, limit)
+    return purged + this.#cancellations.purge(before, limit - purged)
+  }
 
   // --- the store itself ------------------------------------------------------------------------------------------
 
@@ -495,84 +475,4 @@ class MemoryStore implements Store, Nodes {
   async close(): Promise<void> {
     this.#closed = true
   }
-}
-
-/** The commands of these ids that the device has, oldest first. */
-function records(entry: Entry, ids: ReadonlySet<string>): Command[] {
-  const found = [...ids].map(id => entry.commands.get(id)?.command)
-  return found.filter(command => command !== undefined).sort(byId)
-}
-
-/** Of a row on record only these fields ever change. */
-function updated(before: Command, after: Command): Command {
-  const { state, deadlineAt, sentAt, settledAt, sentSession, code, lateReplies } = after
-  return { ...before, state, deadlineAt, sentAt, settledAt, sentSession, code, lateReplies }
-}
-
-/** When a command became final; null while it is open. */
-function finalSince(entry: Entry, id: string): number | null {
-  const command = entry.commands.get(id)?.command
-  return command === undefined || isOpen(command.state) ? null : command.settledAt
-}
-
-function deviceOf({ id, row, queue }: Entry): Device {
-  const { activeAt, lastOnlineAt, lastOfflineAt } = queue
-  return { ...row, id, activeAt, lastOnlineAt, lastOfflineAt }
-}
-
-function newEntry(id: number, row: DeviceRow): Entry {
-  const data = { values: new Map(), latestEvents: new Map(), labels: { attributes: new Map(), tags: new Map() } }
-  return { id, row, queue: newQueue, commands: new Map(), open: new Set(), events: [], ...data }
-}
-
-/** Behind a gateway, or out from behind one. */
-function move(entry: Entry, gatewayAssetId: string | null): void {
-  entry.row = keep({ ...entry.row, gatewayAssetId })
-  entry.queue = { ...entry.queue, version: entry.queue.version + 1 }
-}
-
-/** Those of the names given, or with null all, in the order that they have; a new Map. */
-function named<T>(all: ReadonlyMap<string, T> | undefined, names: readonly string[] | null): Map<string, T> {
-  const wanted = names === null ? null : new Set(names)
-  return new Map([...(all ?? [])].filter(([name]) => wanted?.has(name) ?? true))
-}
-
-function textsOf(entry: Entry, type: DataChange['type']): ReadonlyMap<string, string> {
-  if (type === 'attributes' || type === 'tags') return entry.labels[type]
-  if (type === 'event') return new Map([...entry.latestEvents].map(([id, { outputJson }]) => [id, outputJson]))
-  return new Map([...entry.values].map(([id, { valueJson }]) => [id, valueJson]))
-}
-
-/** Applies a change to what a device reports; false, and nothing is changed, where it would get more than it may have. */
-function report(entry: Entry, change: DataChange): boolean {
-  switch (change.type) {
-    case 'measurepoints':
-      return putLatest(
-        entry.values,
-        change.values.map(value => [value.pointId, value]),
-        change.type,
-      )
-    case 'event':
-      return putLatest(entry.latestEvents, [[change.event.eventId, change.event]], change.type)
-    case 'attributes':
-    case 'tags': {
-      const labels = new Map(entry.labels[change.type])
-      for (const id of change.remove) labels.delete(id)
-      for (const [id, value] of change.set) labels.set(id, value)
-      if (!mayHave(change.type, entry.labels[change.type].size, labels.size)) return false
-      entry.labels[change.type] = labels
-      return true
-    }
-  }
-}
-
-function putLatest<T extends { readonly at: number }>(
-  latest: Map<string, T>,
-  said: readonly (readonly [id: string, T])[],
-  type: DataChange['type'],
-): boolean {
-  const added = new Set(said.map(([id]) => id).filter(id => !latest.has(id)))
-  if (!mayHave(type, latest.size, latest.size + added.size)) return false
-  for (const [id, each] of said) if (each.at >= (latest.get(id)?.at ?? each.at)) latest.set(id, each)
-  return true
 }

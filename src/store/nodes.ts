@@ -66,7 +66,15 @@ export interface Nodes {
  * any other write it is not known, and it may be repeated. Whoever asked should come again; other inputs will fare no better at this moment.
  */
 export class StoreUnavailable extends Error {
-  override readonly name = 'StoreUnavailable'
+  override readonly name: string = 'StoreUnavailable'
+}
+
+/**
+ * The same of a write whose COMMIT was on its way: it may be in the store, and it was not learned. Whoever asked must be told so; done again, it may be done
+ * twice.
+ */
+export class WriteUnknown extends StoreUnavailable {
+  override readonly name = 'WriteUnknown'
 }
 
 /**

@@ -5,9 +5,19 @@
 import { type Command, State } from '../core/command.ts'
 import { assert } from '../core/errors.ts'
 import { checkBatch } from './checks.ts'
+import { minuteOf, movesOf } from './derived.ts'
+import { distinctKeys } from './kept-rows.ts'
 import { CommitUnknown, LeaseLost, type NodeLease, StoreUnavailable } from './nodes.ts'
 import { type Connections, InDoubt, Interrupted, type Session, together } from './postgres-connection.ts'
-import { bodyColumns, bumpColumns, columns, eventColumns, insertColumns, updateColumns } from './postgres-rows.ts'
+import {
+  answerColumns,
+  bodyColumns,
+  bumpColumns,
+  columns,
+  eventColumns,
+  insertColumns,
+  updateColumns,
+} from './postgres-rows.ts'
 import type { Batch, DeviceChange } from './store.ts'
 
 /** A lease that this store got, and the number of the last batch that was written under it. */
@@ -121,24 +131,45 @@ async function write(on: Session, batch: Batch, lease: NodeLease, batchNo: numbe
   const ids = batch.changes.map(({ queue }) => queue.deviceId)
   const deleted = batch.changes.filter(({ queue }) => queue.deleted).map(({ queue }) => queue.deviceId)
   if (deleted.length > 0) await on.run('lockDevices', ids, deleted)
-  const fresh = await bump(on, batch.changes)
+  const bumped = await bump(on, batch.changes)
+  const fresh = new Map(bumped.map(row => [row.id, row]))
   const changes = batch.changes.filter(({ queue }) => fresh.has(queue.deviceId))
   const gone = deleted.filter(id => fresh.has(id))
   const { node, lastCommandId, now } = batch
-  const [, , touched] = await together([
+  const [, , , touched] = await together([
     writeChanges(on, changes),
-    gone.length > 0 ? remove(on, gone) : Promise.resolve(),
+    count(on, changes, fresh, batch),
+    gone.length > 0 ? remove(on, gone, now) : Promise.resolve(),
     on.run('touchNode', node, lease.epoch, batchNo, lastCommandId, now, countsOf(changes)),
   ])
   if (touched !== 1) throw new LeaseLost(`node ${node} was taken by another life, or given back`)
   return ids.filter(id => !fresh.has(id))
 }
 
+interface Bumped {
+  readonly id: number
+  readonly org_id: string
+  readonly product_key: string
+}
+
 /** Raises the version of each device that is still as it was loaded, and returns those. */
-async function bump(on: Session, changes: readonly DeviceChange[]): Promise<ReadonlySet<number>> {
-  if (changes.length === 0) return new Set()
-  const rows = await on.all<{ id: number }>('bumpDevice', ...columns(changes.map(bumpColumns), 11))
-  return new Set(rows.map(({ id }) => id))
+async function bump(on: Session, changes: readonly DeviceChange[]): Promise<Bumped[]> {
+  return changes.length === 0 ? [] : on.all<Bumped>('bumpDevice', ...columns(changes.map(bumpColumns), 13))
+}
+
+/** Adds to the tallies of the minute. */
+async function count(
+  on: Session,
+  changes: readonly DeviceChange[],
+  devices: ReadonlyMap<number, Bumped>,
+  { node, now }: Batch,
+): Promise<void> {
+  const added = changes.flatMap(({ queue, events }) => {
+    const device = devices.get(queue.deviceId)
+    return device === undefined ? [] : { orgId: device.org_id, productKey: device.product_key, events }
+  })
+  const rows = movesOf(added).map(({ orgId, productKey, from, to, n }) => [orgId, productKey, from, to, n])
+  if (rows.length > 0) await on.run('count', minuteOf(now), node, ...columns(rows, 5))
 }
 
 /** In this order over the whole batch: a device's next command may only become sent when the one before has left that state. */
@@ -148,6 +179,9 @@ async function writeChanges(on: Session, changes: readonly DeviceChange[]): Prom
   )
   const inserts = changes.flatMap(({ queue, inserts }) => inserts.map(each => ({ deviceId: queue.deviceId, ...each })))
   const outcomes = changes.flatMap(({ outcomes }) => outcomes)
+  const kept = changes.flatMap(({ queue, kept }) =>
+    distinctKeys(kept ?? []).map(answer => answerColumns(queue.deviceId, answer)),
+  )
   const events = changes.flatMap(({ queue, events }) => events.map(event => eventColumns(queue.deviceId, event)))
   await together([
     updateCommands(
@@ -176,6 +210,7 @@ async function writeChanges(on: Session, changes: readonly DeviceChange[]): Prom
     ),
     setOutcomes(on, outcomes),
     insert(on, 'insertEvent', columns(events, 9)),
+    insert(on, 'keepAnswer', columns(kept, 6)),
   ])
 }
 
@@ -203,7 +238,7 @@ async function setOutcomes(on: Session, outcomes: DeviceChange['outcomes']): Pro
 
 async function insert(
   on: Session,
-  name: 'insertCommand' | 'insertBody' | 'insertEvent',
+  name: 'insertCommand' | 'insertBody' | 'insertEvent' | 'keepAnswer',
   columns: unknown[][],
 ): Promise<void> {
   const rows = columns[0]?.length ?? 0
@@ -212,9 +247,13 @@ async function insert(
   assert(inserted === rows, `${name} inserts every row`)
 }
 
-/** What it reported goes with a device. Those behind it are free. */
-async function remove(on: Session, deviceIds: readonly number[]): Promise<void> {
-  const [, deleted] = await together([on.run('freeSubDevices', deviceIds), on.run('deleteDevice', deviceIds)])
+/** What it reported goes with a device, and who it was is kept. Those behind it are free. */
+async function remove(on: Session, deviceIds: readonly number[], now: number): Promise<void> {
+  const [, , deleted] = await together([
+    on.run('nameDeleted', now, deviceIds),
+    on.run('freeSubDevices', deviceIds),
+    on.run('deleteDevice', deviceIds),
+  ])
   assert(deleted === deviceIds.length, 'a device that is deleted was there')
 }
 

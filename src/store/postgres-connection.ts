@@ -28,7 +28,7 @@ import {
   POSTGRES_STATEMENT_MAX_MS,
   POSTGRES_STEP_CONNECTIONS,
 } from '../core/limits.ts'
-import { StoreUnavailable } from './nodes.ts'
+import { StoreUnavailable, WriteUnknown } from './nodes.ts'
 import { type StatementName, statements } from './postgres-statements.ts'
 
 /** How losses are borne, and what else a store is opened with. */
@@ -309,7 +309,8 @@ export class Connections {
 
   /**
    * A transaction, after a loss again. Where the COMMIT of an attempt was not answered, `repeated` is true from then on: what the work finds may be
-   * what it did itself. It must take a lock by which it waits for that attempt's end.
+   * what it did itself. It must take a lock by which it waits for that attempt's end. Rejects with StoreUnavailable where nothing was written, with
+   * WriteUnknown where it was not learned.
    */
   async write<T>(lane: Lane, work: (on: Session, repeated: boolean) => Promise<T>): Promise<T> {
     const attempts = this.attempts()
@@ -320,7 +321,11 @@ export class Connections {
       } catch (error) {
         if (error instanceof InDoubt) repeated = true
         else if (!(error instanceof Interrupted)) throw error
-        await attempts.next(error)
+        try {
+          await attempts.next(error)
+        } catch (gaveUp) {
+          throw repeated ? new WriteUnknown('PostgreSQL did not say whether it was written', { cause: gaveUp }) : gaveUp
+        }
       }
     }
   }

@@ -103,17 +103,23 @@ export class PostgresImport implements CopyTarget {
   }
 
   async filled(): Promise<string[]> {
-    const questions = names.map(name => `select '${name}' where exists (select from ${name})`)
+    const questions = tables.map(({ name, asMade }) => {
+      const isNew = asMade === undefined ? '' : `where not (${asMade})`
+      return `select '${name}' where exists (select from ${name} ${isNew})`
+    })
     const rows = await this.#query<[string]>(questions.join(' union all '))
     return rows.map(([name]) => name)
   }
 
   async insert(table: Table, rows: readonly Row[]): Promise<void> {
-    const { name, columns } = table
+    const { name, columns, keyWidth, asMade } = table
     const list = columns.map(column => column.name).join(', ')
     const arrays = columns.map(({ type }, n) => `$${n + 1}::${type === 'boolean' ? 'integer' : type}[]`)
     const values = columns.map(column => (column.type === 'boolean' ? `${column.name} <> 0` : column.name))
-    const text = `insert into ${name} (${list}) select ${values.join(', ')} from unnest(${arrays.join(', ')}) as r (${list})`
+    const sets = columns.slice(keyWidth).map(column => `${column.name} = excluded.${column.name}`)
+    const key = columns.slice(0, keyWidth).map(column => column.name)
+    const instead = asMade === undefined ? '' : ` on conflict (${key.join(', ')}) do update set ${sets.join(', ')}`
+    const text = `insert into ${name} (${list}) select ${values.join(', ')} from unnest(${arrays.join(', ')}) as r (${list})${instead}`
     const of = columns.map((_, n) => rows.map(row => row[n]))
     await this.#query(text, of, () => {
       const [first, last] = [rows.at(0) ?? [], rows.at(-1) ?? []]

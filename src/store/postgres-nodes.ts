@@ -3,9 +3,9 @@
 
 import { randomUUID } from 'node:crypto'
 import { assert } from '../core/errors.ts'
-import { NODE_MAX } from '../core/limits.ts'
+import { NODE_MAX, POSTGRES_SESSIONS_AT_ONCE } from '../core/limits.ts'
 import { idNumber } from './condition.ts'
-import type { DeviceSession, NodeLease, Nodes, TakenNode } from './nodes.ts'
+import { type DeviceSession, LeaseLost, type NodeLease, type Nodes, type TakenNode } from './nodes.ts'
 import type { HeldLease } from './postgres-commit.ts'
 import { type Connections, type Session, together } from './postgres-connection.ts'
 
@@ -55,6 +55,25 @@ export class PostgresNodes implements Nodes {
       on.all<{ node_no: number; lease_until: number }>('liveNodes'),
     )
     return rows.map(row => ({ nodeNo: row.node_no, until: row.lease_until }))
+  }
+
+  /** As the port says, for a number whose lease is held here; in pieces, so that nobody waits long for the row of the node. */
+  async endSessions(nodeNo: number, of?: number): Promise<number> {
+    const epoch = this.held.get(nodeNo)?.epoch
+    if (epoch === undefined || (of !== undefined && of !== epoch))
+      throw new LeaseLost(`the lease of node ${nodeNo} is not held`)
+    let [ended, last] = [0, 0]
+    for (;;) {
+      const rows = await this.#connections.again('others', on =>
+        on.all<{ id: number }>('endSessions', nodeNo, epoch, POSTGRES_SESSIONS_AT_ONCE, last),
+      )
+      ended += rows.length
+      if (rows.length < POSTGRES_SESSIONS_AT_ONCE) break
+      last = Math.max(...rows.map(({ id }) => id))
+    }
+    const [row] = await this.#connections.again('others', on => on.all<Pick<NodeColumns, 'epoch'>>('node', nodeNo))
+    if (row?.epoch !== epoch) throw new LeaseLost(`node ${nodeNo} was taken by another life, or given back`)
+    return ended
   }
 
   async sessions(deviceIds: readonly number[]): Promise<DeviceSession[]> {

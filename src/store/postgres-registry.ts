@@ -4,12 +4,25 @@
 
 import { assert } from '../core/errors.ts'
 import { POSTGRES_FLEET_STATEMENT_MAX_MS } from '../core/limits.ts'
-import { assertNoNul, checkNewDevices, isKept, type OnRecord, planFleet, planMoves } from './checks.ts'
+import {
+  assertNoNul,
+  checkNewFleet,
+  checkRemovable,
+  isKept,
+  isOnRecord,
+  type OnRecord,
+  planChange,
+  planFleet,
+  planMoves,
+} from './checks.ts'
 import { type Connections, Interrupted, type Session, together } from './postgres-connection.ts'
-import { columns, type DeviceColumns, deviceOf } from './postgres-rows.ts'
+import { columns } from './postgres-rows.ts'
+import type { StatementName } from './postgres-statements.ts'
 import {
   type ApplicationColumns,
   applicationOf,
+  type DeviceColumns,
+  deviceOf,
   type ModelColumns,
   modelOf,
   type OrganizationColumns,
@@ -20,6 +33,7 @@ import {
 import type {
   ApplicationRow,
   Device,
+  DeviceChanges,
   DeviceMove,
   DeviceRow,
   FleetRows,
@@ -53,9 +67,9 @@ const read = {
   products: async (on: Session, productKeys: readonly string[]): Promise<ProductRow[]> =>
     (await on.all<ProductColumns>('product', kept(productKeys))).map(productOf),
   devices: async (on: Session, assetIds: readonly string[]): Promise<Device[]> =>
-    (await on.all<DeviceColumns>('deviceByAsset', kept(assetIds))).map(deviceOf),
+    (await on.arrays<DeviceColumns>('deviceByAsset', kept(assetIds))).map(deviceOf),
   devicesByKeys: async (on: Session, keys: readonly Pair[]): Promise<Device[]> =>
-    (await on.all<DeviceColumns>('deviceByKeys', ...keptPairs(keys))).map(deviceOf),
+    (await on.arrays<DeviceColumns>('deviceByKeys', ...keptPairs(keys))).map(deviceOf),
 }
 
 export class PostgresRegistry implements Registry {
@@ -78,6 +92,61 @@ export class PostgresRegistry implements Registry {
     return this.#one(on => read.applications(on, [appKey]))
   }
 
+  async organizations(): Promise<Organization[]> {
+    const rows = await this.#connections.again('others', on => on.all<OrganizationColumns>('organizations'))
+    return rows.map(organizationOf)
+  }
+
+  async applications(orgId: string): Promise<ApplicationRow[]> {
+    return (await this.#rowsOf<ApplicationColumns>('applications', orgId)).map(applicationOf)
+  }
+
+  /** Also true where it was the attempt before, whose answer was lost, that removed it. */
+  async removeApplication(appKey: string): Promise<boolean> {
+    if (!isKept(appKey)) return false
+    let isRemoved = false
+    await this.#write(async on => {
+      const [, removed] = await together([on.run('removeTokens', appKey), on.run('removeApplication', appKey)])
+      isRemoved ||= removed === 1
+    })
+    return isRemoved
+  }
+
+  readonly changeApplication: Registry['changeApplication'] = async ({ appKey, secret, grants }, to) => {
+    assertNoNul(to)
+    return this.#replace<ApplicationRow>({ secret, grants }, to, {
+      read: on => read.applications(on, [appKey]),
+      write: async (on, row) => {
+        await putFleet(on, { ...noRows, applications: [row] })
+        if (to.secret !== secret) await on.run('removeTokens', appKey)
+      },
+    })
+  }
+
+  readonly changeProduct: Registry['changeProduct'] = async ({ productKey, json }, to) => {
+    assertNoNul(to)
+    return this.#replace<ProductRow>({ json }, to, {
+      read: on => read.products(on, [productKey]),
+      write: (on, row) => putFleet(on, { ...noRows, products: [row] }),
+    })
+  }
+
+  /** Writes `to` where the row has what `from` says, or where an attempt whose answer was lost has written it. */
+  async #replace<Row extends object>(
+    from: Partial<Row>,
+    to: Partial<Row>,
+    row: { read(on: Session): Promise<Row[]>; write(on: Session, row: Row): Promise<void> },
+  ): Promise<boolean> {
+    let isReplaced = false
+    await this.#write(async (on, repeated) => {
+      const [known = null] = await row.read(on)
+      const isOurs = repeated && isReplaced && isOnRecord(to, known)
+      isReplaced = isOurs || isOnRecord(from, known)
+      if (!isOurs && isOnRecord(from, known)) await row.write(on, { ...known, ...to })
+    })
+    return isReplaced
+  }
+
   async firstApplication(orgId: string): Promise<ApplicationRow | null> {
     if (!isKept(orgId)) return null
     const row = await this.#one(on => on.all<ApplicationColumns>('firstApplication', orgId))
@@ -92,6 +161,31 @@ export class PostgresRegistry implements Registry {
     return this.#one(on => read.products(on, [productKey]))
   }
 
+  async models(orgId: string): Promise<ModelRow[]> {
+    return (await this.#rowsOf<ModelColumns>('models', orgId)).map(modelOf)
+  }
+
+  async products(orgId: string): Promise<ProductRow[]> {
+    return (await this.#rowsOf<ProductColumns>('products', orgId)).map(productOf)
+  }
+
+  /** As removeApplication. */
+  async removeProduct(productKey: string): Promise<boolean> {
+    if (!isKept(productKey)) return false
+    let isRemoved = false
+    await this.#write(async on => {
+      const [row] = await on.all<{ count: number }>('countDevices', productKey)
+      checkRemovable(productKey, row?.count ?? 0)
+      isRemoved ||= (await on.run('removeProduct', productKey)) === 1
+    })
+    return isRemoved
+  }
+
+  async deviceById(deviceId: number): Promise<Device | null> {
+    const row = await this.#one(on => on.arrays<DeviceColumns>('deviceById', deviceId))
+    return row === null ? null : deviceOf(row)
+  }
+
   deviceByKeys(productKey: string, deviceKey: string): Promise<Device | null> {
     return this.#one(on => read.devicesByKeys(on, [[productKey, deviceKey]]))
   }
@@ -100,24 +194,51 @@ export class PostgresRegistry implements Registry {
     return this.#one(on => read.devices(on, [assetId]))
   }
 
+  /** The rows of a key from outside, which may be one that nothing can have. */
+  async #rowsOf<Columns extends object>(name: StatementName, key: string): Promise<Columns[]> {
+    return isKept(key) ? this.#connections.again('others', on => on.all<Columns>(name, key)) : []
+  }
+
   /** Applying the same rows twice is as applying them once, so a loss needs no further thought. */
-  async applyFleet(rows: FleetRows): Promise<void> {
+  async applyFleet(rows: FleetRows, now: number): Promise<void> {
     await this.#write(async on => {
       const known = await recordOf(on, rows)
       const plan = planFleet(rows, known)
       await putFleet(on, plan)
-      await putDevices(on, plan.devices, known)
+      await putDevices(on, plan.devices, known, now)
     })
   }
 
-  async addDevices(rows: readonly DeviceRow[]): Promise<void> {
-    const fleet = devicesOnly(rows)
+  async addFleet(rows: FleetRows, now: number): Promise<void> {
     await this.#write(async (on, repeated) => {
-      const known = await recordOf(on, fleet)
+      const known = await recordOf(on, rows)
       if (repeated && areThere(rows, known)) return
-      checkNewDevices(rows, known)
-      await putDevices(on, rows, known)
+      checkNewFleet(rows, known)
+      await putFleet(on, rows)
+      await putDevices(on, rows.devices, known, now)
     })
+  }
+
+  async addDevices(rows: readonly DeviceRow[], now: number): Promise<void> {
+    await this.addFleet({ ...noRows, devices: rows }, now)
+  }
+
+  /** Once it is so, nothing is left to do: a loss needs no further thought. */
+  async changeDevice(assetId: string, to: DeviceChanges): Promise<boolean> {
+    let isThere = false
+    await this.#write(async on => {
+      const [device] = await read.devices(on, [assetId])
+      isThere = device !== undefined
+      if (device === undefined) return
+      const [holder] = await read.devicesByKeys(on, [[device.productKey, to.deviceKey ?? device.deviceKey]])
+      const plan = planChange(device, to, { deviceByKeys: () => holder ?? null })
+      if (plan === null) return
+      await lockDevices(on, [assetId])
+      const { deviceKey, secret, nameJson, timezone, description = null } = plan.row
+      const values = [deviceKey, secret, nameJson, timezone, description, plan.isOther, assetId]
+      assert((await on.run('changeDevice', ...values)) === 1, 'the device changes')
+    })
+    return isThere
   }
 
   async countDevices(productKey: string): Promise<number> {
@@ -128,7 +249,7 @@ export class PostgresRegistry implements Registry {
 
   async subDevices(gatewayAssetId: string): Promise<Device[]> {
     if (!isKept(gatewayAssetId)) return []
-    const rows = await this.#connections.again('others', on => on.all<DeviceColumns>('subDevices', gatewayAssetId))
+    const rows = await this.#connections.again('others', on => on.arrays<DeviceColumns>('subDevices', gatewayAssetId))
     return rows.map(deviceOf)
   }
 
@@ -176,18 +297,12 @@ export class PostgresRegistry implements Registry {
   }
 }
 
-const devicesOnly = (devices: readonly DeviceRow[]): FleetRows => ({
-  organizations: [],
-  applications: [],
-  models: [],
-  products: [],
-  devices,
-})
+const noRows: FleetRows = { organizations: [], applications: [], models: [], products: [], devices: [] }
 
-/** Whether the devices are on record exactly as they were to be added: then it was the attempt before that added them. */
-function areThere(rows: readonly DeviceRow[], known: OnRecord): boolean {
-  const isThere = rows.every(({ assetId }) => known.deviceByAsset(assetId) !== null)
-  return isThere && planFleet(devicesOnly(rows), known).devices.length === 0
+/** Whether the rows are on record exactly as they were to be added: then it was the attempt before that added them. */
+function areThere(rows: FleetRows, known: OnRecord): boolean {
+  const different = planFleet(rows, known)
+  return Object.values(different).every((left: readonly unknown[]) => left.length === 0)
 }
 
 const pairKey = (pair: Pair): string => JSON.stringify(pair)
@@ -259,7 +374,7 @@ async function putFleet(on: Session, plan: FleetRows): Promise<void> {
   ])
 }
 
-async function putDevices(on: Session, rows: readonly DeviceRow[], known: OnRecord): Promise<void> {
+async function putDevices(on: Session, rows: readonly DeviceRow[], known: OnRecord, now: number): Promise<void> {
   if (rows.length === 0) return
   const isKnown = ({ assetId }: DeviceRow): boolean => known.deviceByAsset(assetId) !== null
   const [there, fresh] = [rows.filter(isKnown), rows.filter(row => !isKnown(row))]
@@ -268,7 +383,8 @@ async function putDevices(on: Session, rows: readonly DeviceRow[], known: OnReco
   await lockDevices(on, [...there.map(row => row.assetId), ...gateways.filter(assetId => !added.has(assetId))])
   const fields = (row: DeviceRow): readonly unknown[] => {
     const { productKey, deviceKey, secret, nameJson, timezone, disabled, certificateSerial, assetId, orgId } = row
-    return [productKey, deviceKey, secret, nameJson, timezone, disabled, certificateSerial, assetId, orgId]
+    const description = row.description ?? null
+    return [productKey, deviceKey, secret, nameJson, timezone, disabled, certificateSerial, description, assetId, orgId]
   }
   const placed = [...there, ...fresh.filter(row => row.gatewayAssetId !== null)]
   const [, updated, inserted, behind] = await together([
@@ -277,9 +393,13 @@ async function putDevices(on: Session, rows: readonly DeviceRow[], known: OnReco
       'parkDeviceKey',
       there.map(row => row.assetId),
     ),
-    on.run('updateDevice', ...columns(there.map(fields), 8)),
+    on.run(
+      'updateDevice',
+      ...columns(there.map(fields), 9),
+      there.map(({ description }) => description !== undefined),
+    ),
     // Not one upsert: that would use up a number of the sequence for each device that is there.
-    on.run('insertDevice', ...columns(fresh.map(fields), 9)),
+    on.run('insertDevice', ...columns(fresh.map(fields), 10), now),
     on.run(
       'setGateway',
       ...columns(

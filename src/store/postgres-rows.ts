@@ -1,16 +1,21 @@
 // How the columns of the PostgreSQL store read as the records of the port, and how records become columns: an array for each parameter.
 // Ids of commands are text on both ways; other 64-bit integers are read as numbers, which they fit (postgres-connection.ts).
 
-import { type Command, type CommandBody, type Kind, State } from '../core/command.ts'
-import type { Queue, QueueEvent } from '../core/queue.ts'
-import type { Device, DeviceChange } from './store.ts'
+import type { Command, CommandBody, Kind, State } from '../core/command.ts'
+import type { KeptAnswer, Queue, QueueEvent } from '../core/queue.ts'
+import { standingOf } from './derived.ts'
+import { answerJson, keptOf } from './kept-rows.ts'
+import type { DeviceChange } from './store.ts'
 
 /** Columns of the rows given, for a statement that unnests them: one array for each of `width` columns, also where there are no rows. */
 export function columns(rows: readonly (readonly unknown[])[], width: number): unknown[][] {
   return Array.from({ length: width }, (_, n) => rows.map(row => row[n]))
 }
 
-/** The columns of a device in `queue`, which reads rows as arrays. Null from the version on: the command after it was named. */
+/**
+ * The columns of a device in `queue`, which reads rows as arrays. Null from the version on: the command after it was named, or, where that is null too, an
+ * answer comes after it (in `queueWithAnswers`, and null in all other rows).
+ */
 export type QueueColumns = readonly [
   id: number,
   version: number | null,
@@ -70,20 +75,42 @@ const byId = (a: Command, b: Command): number => (a.id < b.id ? -1 : 1)
 
 /** The queues in the rows of `queue`, by device. */
 export function queuesOf(rows: readonly QueueColumns[]): Map<number, Queue> {
-  const devices = new Map<number, { row: QueueColumns; version: number; open: Command[]; named: Command[] }>()
+  const devices = new Map<number, Loaded>()
   for (const row of rows)
-    if (row[1] !== null && !devices.has(row[0])) devices.set(row[0], { row, version: row[1], open: [], named: [] })
+    if (row[1] !== null && !devices.has(row[0]))
+      devices.set(row[0], { row, version: row[1], open: [], named: [], kept: [] })
   for (const row of rows) {
-    if (row[QUEUE_WIDTH] === null) continue
     const device = devices.get(row[0])
+    const answer = row[QUEUE_WIDTH + COMMAND_WIDTH]
+    if (typeof answer === 'string') device?.kept.push(answerOf(answer))
+    if (row[QUEUE_WIDTH] === null) continue
     const list = row[1] === null ? device?.named : device?.open
     list?.push(commandOf(row, QUEUE_WIDTH))
   }
-  const queues = [...devices.values()].map(({ row, version, open, named }) => queueOf(row, version, open, named))
-  return new Map(queues.map(queue => [queue.deviceId, queue]))
+  return new Map([...devices].map(([deviceId, device]) => [deviceId, queueOf(device)]))
 }
 
-const queueOf = (row: QueueColumns, version: number, open: Command[], named: Command[]): Queue => ({
+interface Loaded {
+  readonly row: QueueColumns
+  readonly version: number
+  readonly open: Command[]
+  readonly named: Command[]
+  readonly kept: KeptAnswer[]
+}
+
+/** The columns of one in a JSON array. */
+function answerOf(json: string): KeptAnswer {
+  const [application, key, request_hash, answer, expire_at] = JSON.parse(json) as [
+    string,
+    string,
+    string,
+    string,
+    number,
+  ]
+  return keptOf({ application, key, request_hash, answer, expire_at })
+}
+
+const queueOf = ({ row, version, open, named, kept }: Loaded): Queue => ({
   deviceId: row[0],
   version,
   lastCommandId: row[2],
@@ -97,11 +124,13 @@ const queueOf = (row: QueueColumns, version: number, open: Command[], named: Com
   lastOfflineAt: row[9],
   open: open.sort(byId),
   named: named.sort(byId),
+  kept,
 })
 
 /** The row of `bumpDevice`. */
 export const bumpColumns = (change: DeviceChange): readonly unknown[] => {
   const { queue } = change
+  const { waiting, oldestWaitingAt, isWanting } = standingOf(change)
   return [
     queue.deviceId,
     queue.version,
@@ -113,17 +142,21 @@ export const bumpColumns = (change: DeviceChange): readonly unknown[] => {
     queue.activeAt,
     queue.lastOnlineAt,
     queue.lastOfflineAt,
-    isWanting(change),
+    isWanting,
+    waiting,
+    oldestWaitingAt,
   ]
 }
 
-/** A session on record, not disabled, and something created and nothing sent, once the change is written. */
-function isWanting({ queue, inserts, updates }: DeviceChange): boolean {
-  if (queue.disabled || queue.sessionNode === null) return false
-  const written = [...inserts, ...updates].map(({ command }) => command)
-  const states = [...new Map([...queue.open, ...written].map(({ id, state }) => [id, state])).values()]
-  return states.includes(State.created) && !states.includes(State.sent)
-}
+/** The row of `keepAnswer`. */
+export const answerColumns = (deviceId: number, answer: KeptAnswer): readonly unknown[] => [
+  answer.application,
+  deviceId,
+  answer.key,
+  answer.requestHash,
+  answerJson(answer),
+  answer.expireAt,
+]
 
 /** The row of `updateCommand`. */
 export const updateColumns = (deviceId: number, command: Command, from: State): readonly unknown[] => [
@@ -195,37 +228,3 @@ export const bodyOf = (row: readonly unknown[], from = COMMAND_WIDTH): CommandBo
   const [nameJson, inputJson, outputJson, deviceCode, deviceMessage] = row.slice(from) as unknown as BodyColumns
   return { nameJson, inputJson, outputJson, deviceCode, deviceMessage }
 }
-
-export interface DeviceColumns {
-  readonly id: number
-  readonly asset_id: string
-  readonly org_id: string
-  readonly product_key: string
-  readonly device_key: string
-  readonly secret: string
-  readonly name_json: string
-  readonly timezone: string
-  readonly disabled: boolean
-  readonly gateway_asset_id: string | null
-  readonly certificate_serial: string | null
-  readonly active_at: number | null
-  readonly last_online_at: number | null
-  readonly last_offline_at: number | null
-}
-
-export const deviceOf = (row: DeviceColumns): Device => ({
-  id: row.id,
-  assetId: row.asset_id,
-  orgId: row.org_id,
-  productKey: row.product_key,
-  deviceKey: row.device_key,
-  secret: row.secret,
-  nameJson: row.name_json,
-  timezone: row.timezone,
-  disabled: row.disabled,
-  gatewayAssetId: row.gateway_asset_id,
-  certificateSerial: row.certificate_serial,
-  activeAt: row.active_at,
-  lastOnlineAt: row.last_online_at,
-  lastOfflineAt: row.last_offline_at,
-})

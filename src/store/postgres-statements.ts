@@ -3,17 +3,19 @@
 // Not here: search, whose condition is put together per call (condition.ts); the schema (migrations/postgres/).
 
 import { QUEUE_CAP } from '../core/limits.ts'
+import { changeStatements } from './postgres-changes-statements.ts'
+import { jobStatements } from './postgres-job-statements.ts'
+import { registryStatements } from './postgres-registry-statements.ts'
+import { webhookStatements } from './postgres-webhooks-statements.ts'
 
 /** A command, in the order in which it is read (postgres-rows.ts); its id as text, because JavaScript has no such integers. */
 export const COMMAND_COLUMNS = `c.id::text, c.state, c.kind, c.identifier, c.timeout_s, c.pending_ttl_s, c.expire_at, c.deadline_at,
   c.created_at, c.sent_at, c.settled_at, c.sent_session, c.created_by, c.code, c.late_replies`
 export const BODY_COLUMNS = 'b.name_json, b.input_json, b.output_json, b.device_code, b.device_message'
 const EVENT_COLUMNS = 'device_seq, command_id::text, from_state, to_state, at, by, reason, detail'
-const DEVICE_COLUMNS = `d.id, d.asset_id, d.org_id, d.product_key, d.device_key, d.secret, d.name_json, d.timezone, d.disabled,
-  g.asset_id as gateway_asset_id, d.certificate_serial, d.active_at, d.last_online_at, d.last_offline_at`
 
 /** Epoch ms by the clock of the database: for leases only. Not now(), which is the instant at which the transaction began. */
-const STORE_NOW = 'floor(extract(epoch from clock_timestamp()) * 1000)::bigint'
+export const STORE_NOW = 'floor(extract(epoch from clock_timestamp()) * 1000)::bigint'
 /** A device that no live node holds, or this one: $1 its number, $3 the margin in ms. The live ones are read once per statement. */
 const MAY_TICK = `(d.session_node is null or d.session_node = $1
   or d.session_node <> all (array(select n.node_no from node n where n.lease_until + $3::bigint >= ${STORE_NOW})))`
@@ -25,21 +27,34 @@ const named = (column: string): string => `($2::text[] is null or ${column} = an
 const ADVISORY = 1_145_851_467
 export const migrationLock = `select pg_advisory_lock(${ADVISORY}, 1)`
 
+/** What a row of a queue has between its device and what comes last, where it is neither a queue nor a command. */
+const NULLS = 'null, '.repeat(9 + 15)
+const queueOf = (
+  first: string,
+  then: string,
+): string => `select d.id, d.version, d.last_command_id::text, d.event_seq, d.session_no, d.session_node,
+      d.disabled, d.active_at, d.last_online_at, d.last_offline_at, ${COMMAND_COLUMNS}${first}
+    from device d left join command c on c.device_id = d.id and c.state in (1, 4)
+    where d.id = any($1::integer[])
+    union all
+    select n.device_id, null, null, null, null, null, null, null, null, null, ${COMMAND_COLUMNS}${then}
+    from unnest($2::integer[], $3::bigint[]) as n (device_id, id)
+    join command c on c.id = n.id and c.device_id = n.device_id
+    where c.state not in (1, 4)`
+
 export const statements = {
   // --- load ------------------------------------------------------------------------------------------------------
   /**
    * The devices ($1) with their open commands, and the final ones among the commands named ($2 of which device, $3 ids). One statement, so that all
    * is as of one instant: a decision that changes nothing is guarded by no commit.
    */
-  queue: `select d.id, d.version, d.last_command_id::text, d.event_seq, d.session_no, d.session_node, d.disabled,
-      d.active_at, d.last_online_at, d.last_offline_at, ${COMMAND_COLUMNS}
-    from device d left join command c on c.device_id = d.id and c.state in (1, 4)
-    where d.id = any($1::integer[])
+  queue: queueOf('', ''),
+  /** The same, with the answers kept under the keys named: $4 of which device, $5 whose, $6 keys. */
+  queueWithAnswers: `${queueOf(', null as kept', ', null')}
     union all
-    select n.device_id, null, null, null, null, null, null, null, null, null, ${COMMAND_COLUMNS}
-    from unnest($2::integer[], $3::bigint[]) as n (device_id, id)
-    join command c on c.id = n.id and c.device_id = n.device_id
-    where c.state not in (1, 4)`,
+    select n.device_id, ${NULLS}json_build_array(i.application, i.key, i.request_hash, i.answer, i.expire_at)::text
+    from unnest($4::integer[], $5::text[], $6::text[]) as n (device_id, application, key)
+    join idempotency i on i.application = n.application and i.device_id = n.device_id and i.key = n.key`,
 
   // --- commit, in the order of writing ---------------------------------------------------------------------------
   /** Only where devices are deleted ($2): with them goes the link of those behind them. All are locked in the order of their numbers, as everywhere. */
@@ -50,16 +65,17 @@ export const statements = {
    */
   bumpDevice: `with locked as materialized (
       select d.id, d.version, g.loaded, g.last_command_id, g.event_seq, g.session_no, g.session_node, g.disabled, g.active_at, g.last_online_at,
-        g.last_offline_at, g.wanting
+        g.last_offline_at, g.wanting, g.waiting, g.oldest_waiting_at
       from unnest($1::integer[], $2::bigint[], $3::bigint[], $4::integer[], $5::integer[], $6::integer[], $7::boolean[], $8::bigint[], $9::bigint[],
-        $10::bigint[], $11::boolean[])
-        as g (id, loaded, last_command_id, event_seq, session_no, session_node, disabled, active_at, last_online_at, last_offline_at, wanting)
+        $10::bigint[], $11::boolean[], $12::integer[], $13::bigint[])
+        as g (id, loaded, last_command_id, event_seq, session_no, session_node, disabled, active_at, last_online_at, last_offline_at, wanting,
+          waiting, oldest_waiting_at)
       join device d on d.id = g.id order by d.id for no key update of d
     )
     update device d set version = d.version + 1, last_command_id = l.last_command_id, event_seq = l.event_seq, session_no = l.session_no,
       session_node = l.session_node, disabled = l.disabled, active_at = l.active_at, last_online_at = l.last_online_at,
-      last_offline_at = l.last_offline_at, wanting = l.wanting
-    from locked l where d.id = l.id and l.version = l.loaded returning d.id`,
+      last_offline_at = l.last_offline_at, wanting = l.wanting, waiting = l.waiting, oldest_waiting_at = l.oldest_waiting_at
+    from locked l where d.id = l.id and l.version = l.loaded returning d.id, d.org_id, d.product_key`,
   updateCommand: `update command c set state = u.state, deadline_at = u.deadline_at, sent_at = u.sent_at, settled_at = u.settled_at,
       sent_session = u.sent_session, code = u.code, late_replies = u.late_replies
     from unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::integer[], $6::bigint[], $7::integer[], $8::bigint[], $9::integer[],
@@ -98,6 +114,7 @@ export const statements = {
   // --- reads -----------------------------------------------------------------------------------------------------
   body: `select ${BODY_COLUMNS}, b.id::text from command_body b where b.id = any($1::bigint[])`,
   command: `select ${COMMAND_COLUMNS}, ${BODY_COLUMNS} from command c join command_body b on b.id = c.id where c.id = $1 and c.device_id = $2`,
+  commandById: `select c.device_id, ${COMMAND_COLUMNS}, ${BODY_COLUMNS} from command c join command_body b on b.id = c.id where c.id = $1`,
   namesOfDevice: 'select distinct b.name_json from command c join command_body b on b.id = c.id where c.device_id = $1',
   deviceEvents: `select ${EVENT_COLUMNS} from event where device_id = $1 order by device_seq desc limit $2`,
   commandEvents: `select ${EVENT_COLUMNS} from event where command_id = $1 and device_id = $2 order by device_seq desc limit $3`,
@@ -112,7 +129,6 @@ export const statements = {
     update device d set version = d.version + 1 from locked l where d.id = l.id`,
   deleteCommand: 'delete from command where id = any($1::bigint[]) and state not in (1, 4) returning state',
   deleteBody: 'delete from command_body where id = any($1::bigint[])',
-  deleteEvents: 'delete from event where command_id = any($1::bigint[])',
   purgeSessionEvents: `with old as materialized (
       select device_id, device_seq from event where command_id is null and at < $1 order by at, device_id, device_seq limit $2)
     delete from event e using old o where e.device_id = o.device_id and e.device_seq = o.device_seq`,
@@ -120,59 +136,6 @@ export const statements = {
   countPurged: `update node set commands = array(select coalesce(n, 0) + coalesce(change, 0)
       from unnest(commands, $1::bigint[]) with ordinality as t (n, change, state) order by state)
     where node_no = (select min(node_no) from node)`,
-
-  // --- registry --------------------------------------------------------------------------------------------------
-  organization: 'select org_id, name from organization where org_id = any($1::text[])',
-  application: 'select app_key, org_id, secret, grants_json from application where app_key = any($1::text[])',
-  firstApplication:
-    'select app_key, org_id, secret, grants_json from application where org_id = $1 order by id limit 1',
-  model: `select m.org_id, m.model_id, m.json from unnest($1::text[], $2::text[]) as k (org_id, model_id)
-    join model m on m.org_id = k.org_id and m.model_id = k.model_id`,
-  product: 'select product_key, org_id, secret, model_id, json from product where product_key = any($1::text[])',
-  deviceByKeys: `select ${DEVICE_COLUMNS} from unnest($1::text[], $2::text[]) as k (product_key, device_key)
-    join device d on d.product_key = k.product_key and d.device_key = k.device_key left join device g on g.id = d.gateway_id`,
-  deviceByAsset: `select ${DEVICE_COLUMNS} from device d left join device g on g.id = d.gateway_id where d.asset_id = any($1::text[])`,
-  countDevices: 'select count(*) as count from device where product_key = $1',
-  subDevices: `select ${DEVICE_COLUMNS} from device g join device d on d.gateway_id = g.id where g.asset_id = $1 order by d.id`,
-  countSubDevices: 'select count(*) as count from device g join device d on d.gateway_id = g.id where g.asset_id = $1',
-  /** Whoever writes the registry does so alone, so that what he read is still so when he writes; for as long, he may take $1 ms for a statement. */
-  registryLock: `select pg_advisory_xact_lock(${ADVISORY}, 3), set_config('statement_timeout', $1, true),
-    set_config('idle_in_transaction_session_timeout', $1, true)`,
-  lockAssets: 'select id from device where asset_id = any($1::text[]) order by id for update',
-  putOrganization: `insert into organization (org_id, name) select * from unnest($1::text[], $2::text[])
-    on conflict (org_id) do update set name = excluded.name`,
-  /** in the order in which they are given: the first one stays the first */
-  putApplication: `insert into application (app_key, org_id, secret, grants_json)
-    select app_key, org_id, secret, grants_json from unnest($1::text[], $2::text[], $3::text[], $4::text[])
-      with ordinality as a (app_key, org_id, secret, grants_json, place) order by place
-    on conflict (app_key) do update set secret = excluded.secret, grants_json = excluded.grants_json`,
-  putModel: `insert into model (org_id, model_id, json) select * from unnest($1::text[], $2::text[], $3::text[])
-    on conflict (org_id, model_id) do update set json = excluded.json`,
-  putProduct: `insert into product (product_key, org_id, secret, model_id, json)
-    select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
-    on conflict (product_key) do update set secret = excluded.secret, model_id = excluded.model_id, json = excluded.json`,
-  /** Out of the way for a device that takes these keys in the same fleet; `~` is in no key. */
-  parkDeviceKey: "update device set device_key = '~' || id where asset_id = any($1::text[])",
-  updateDevice: `update device d set version = d.version + 1, product_key = n.product_key, device_key = n.device_key, secret = n.secret,
-      name_json = n.name_json, timezone = n.timezone, disabled = n.disabled, certificate_serial = n.certificate_serial
-    from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[], $7::text[], $8::text[])
-      as n (product_key, device_key, secret, name_json, timezone, disabled, certificate_serial, asset_id)
-    where d.asset_id = n.asset_id`,
-  /** one that is disabled has no session any more */
-  endSession: 'update device set session_node = null, wanting = false where asset_id = any($1::text[]) and disabled',
-  /** in the order in which they are given: so are their numbers */
-  insertDevice: `insert into device (product_key, device_key, secret, name_json, timezone, disabled, certificate_serial, asset_id, org_id)
-    select product_key, device_key, secret, name_json, timezone, disabled, certificate_serial, asset_id, org_id
-    from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[], $7::text[], $8::text[], $9::text[]) with ordinality
-      as n (product_key, device_key, secret, name_json, timezone, disabled, certificate_serial, asset_id, org_id, place) order by place`,
-  /** After all devices are in, because a file may list a gateway after its sub-devices. */
-  setGateway: `update device d set gateway_id = (select g.id from device g where g.asset_id = n.gateway)
-    from unnest($1::text[], $2::text[]) as n (gateway, asset_id) where d.asset_id = n.asset_id`,
-  moveDevice: `update device d set version = d.version + 1, gateway_id = (select g.id from device g where g.asset_id = n.gateway)
-    from unnest($1::text[], $2::text[]) as n (gateway, asset_id) where d.asset_id = n.asset_id`,
-  setting: 'select value from setting where key = $1',
-  /** the first value stays */
-  addSetting: 'insert into setting (key, value) values ($1, $2) on conflict (key) do nothing',
 
   // --- what devices report: reads of all that a device has, or of what is named in $2 ----------------------------
   hasDevice: 'select id from device where id = any($1::integer[])',
@@ -226,10 +189,12 @@ export const statements = {
   useEncryption: 'insert into seen_encryption (encryption, expire_at) values ($1, $2) on conflict do nothing',
   purgeTokens: 'delete from token where expire_at < $1',
   purgeEncryptions: 'delete from seen_encryption where expire_at < $1',
-  purgeIdempotency: 'delete from idempotency where expire_at < $1',
+  /** $2 null: all. One that a commit has replaced meanwhile is good again. */
+  purgeIdempotency: `delete from idempotency where expire_at < $1
+    and ctid = any (array(select ctid from idempotency where expire_at < $1 order by expire_at limit $2))`,
 
   // --- node ------------------------------------------------------------------------------------------------------
-  node: 'select last_command_id::text from node where node_no = $1',
+  node: 'select epoch, last_command_id::text from node where node_no = $1',
   clockFloor: 'select coalesce(max(clock_at), 0) as at from node',
   ping: 'select number from schema_version limit 1',
   nodeLock: `select pg_advisory_xact_lock(${ADVISORY}, 4)`,
@@ -246,6 +211,16 @@ export const statements = {
   renewNode: `update node set lease_until = ${STORE_NOW} + $3::bigint where node_no = $1 and epoch = $2
     returning lease_until, ${STORE_NOW} as store_now`,
   releaseNode: 'update node set epoch = epoch + 1, lease_until = null, holder = null where node_no = $1 and epoch = $2',
+  /**
+   * $1 node, $2 epoch, $3 how many at most, $4 from above which device on. Nothing where the number has gone over to another life, or was given back. The devices are locked in the
+   * order of their numbers, as everywhere, and looked at once more when they are.
+   */
+  endSessions: `with mine as materialized (select clock_at from node where node_no = $1 and epoch = $2 for share),
+      old as materialized (select d.id from device d where d.session_node = $1 and d.id > $4 and exists (select 1 from mine)
+        order by d.id limit $3 for no key update)
+    update device d set version = d.version + 1, session_node = null, wanting = false,
+      last_offline_at = greatest(d.last_online_at, d.last_offline_at, m.clock_at)
+    from old o, mine m where d.id = o.id returning d.id`,
   liveNodes: `select node_no, lease_until from node where lease_until > ${STORE_NOW} order by node_no`,
   sessions: 'select id, session_no, session_node from device where id = any($1::integer[]) order by id',
   /** $1 the node, $2 now, $3 the margin, $4 how many */
@@ -257,6 +232,10 @@ export const statements = {
     limit $4`,
   wanting: `select id from device where wanting and session_node = $1 and id > $3 order by id limit $2`,
   settledOf: 'select id::text from command where id = any($1::bigint[]) and state not in (1, 4)',
+  ...registryStatements(ADVISORY),
+  ...changeStatements(EVENT_COLUMNS, ADVISORY),
+  ...jobStatements,
+  ...webhookStatements(STORE_NOW),
 } as const
 
 export type StatementName = keyof typeof statements

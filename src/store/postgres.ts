@@ -1,13 +1,19 @@
 // The store that several nodes share: one PostgreSQL database. Each method is one round trip or a few, however much it is asked for.
-// Not here: the SQL (postgres-statements.ts), connections and their loss (postgres-connection.ts), commits (postgres-commit.ts), leases (postgres-nodes.ts),
-// the registry (postgres-registry.ts), what devices report (postgres-data.ts), migrations (postgres-schema.ts), what is checked before a write (checks.ts).
+// Not here: the SQL (postgres-statements.ts), connections and their loss (postgres-connection.ts), commits (postgres-commit.ts), the stream of
+// changes (postgres-changes.ts), leases (postgres-nodes.ts), the registry (postgres-registry.ts), what devices report (postgres-data.ts), migrations
+// (postgres-schema.ts), what is checked before a write (checks.ts).
 
 import type { CommandBody, State } from '../core/command.ts'
 import type { Queue, QueueEvent } from '../core/queue.ts'
 import { assertNoNul, isKept } from './checks.ts'
 import { compile, idNumber, looksAtNames } from './condition.ts'
+import { TALLY_MS } from './derived.ts'
+import type { Jobs } from './jobs.ts'
+import { distinctKeys } from './kept-rows.ts'
 import { type Migration, readMigrations } from './migrate.ts'
 import { type Nodes, StoreUnavailable } from './nodes.ts'
+import { PostgresCancellations, purgeCancellations } from './postgres-cancellations.ts'
+import { PostgresChanges } from './postgres-changes.ts'
 import { Commits } from './postgres-commit.ts'
 import {
   type Bearing,
@@ -18,31 +24,29 @@ import {
   together,
 } from './postgres-connection.ts'
 import { PostgresData } from './postgres-data.ts'
+import { PostgresJobs, purgeJobs } from './postgres-jobs.ts'
 import { PostgresNodes } from './postgres-nodes.ts'
 import { PostgresRegistry } from './postgres-registry.ts'
-import { bodyOf, commandOf, type QueueColumns, queuesOf } from './postgres-rows.ts'
+import { bodyOf, columns, commandOf, type QueueColumns, queuesOf } from './postgres-rows.ts'
 import { prepareDatabase } from './postgres-schema.ts'
 import { BODY_COLUMNS, COMMAND_COLUMNS } from './postgres-statements.ts'
+import { PostgresViews } from './postgres-views.ts'
+import { PostgresWebhooks } from './postgres-webhooks.ts'
 import { type EventColumns, eventOf } from './rows.ts'
 import type {
-  ApplicationRow,
   Batch,
   Condition,
   DataChange,
-  Device,
-  DeviceMove,
-  DeviceRow,
-  FleetRows,
   LatestEvent,
   LatestValue,
   LoadKey,
-  ModelRow,
-  Organization,
-  ProductRow,
+  Registry,
   SearchPage,
   Store,
   StoredCommand,
 } from './store.ts'
+import type { Changes, Webhooks } from './stream.ts'
+import type { Views } from './views.ts'
 
 export interface PostgresOptions {
   readonly migrations?: readonly Migration[]
@@ -67,15 +71,25 @@ export async function openPostgres(url: string, options: PostgresOptions = {}): 
 class PostgresStore implements Store, Nodes {
   readonly #connections: Connections
   readonly #nodes: PostgresNodes
+  readonly #changes: PostgresChanges
+  readonly #webhooks: PostgresWebhooks
+  readonly #jobs: PostgresJobs
+  readonly #cancellations: PostgresCancellations
   readonly #commits: Commits
   readonly #registry: PostgresRegistry
+  readonly #views: PostgresViews
   readonly #data: PostgresData
 
   constructor(connections: Connections) {
     this.#connections = connections
     this.#nodes = new PostgresNodes(connections)
+    this.#changes = new PostgresChanges(connections)
+    this.#webhooks = new PostgresWebhooks(connections)
+    this.#jobs = new PostgresJobs(connections)
+    this.#cancellations = new PostgresCancellations(connections)
     this.#commits = new Commits(connections, this.#nodes.held)
     this.#registry = new PostgresRegistry(connections)
+    this.#views = new PostgresViews(connections)
     this.#data = new PostgresData(connections)
   }
 
@@ -87,8 +101,16 @@ class PostgresStore implements Store, Nodes {
     const named = keys.flatMap(({ deviceId, commandIds }) =>
       [...new Set(commandIds)].filter(id => idNumber(id) !== null).map(id => [deviceId, id] as const),
     )
-    const [devices, ids] = [named.map(([deviceId]) => deviceId), named.map(([, id]) => id)]
-    const rows = await this.#connections.again('steps', on => on.arrays<QueueColumns>('queue', deviceIds, devices, ids))
+    const asked = [deviceIds, ...columns(named, 2)]
+    const answers = keys.flatMap(({ deviceId, keys }) =>
+      distinctKeys(keys ?? []).map(({ application, key }) => [deviceId, application, key] as const),
+    )
+    const kept = answers.filter(([, application, key]) => isKept(application) && isKept(key))
+    const rows = await this.#connections.again('steps', on =>
+      kept.length === 0
+        ? on.arrays<QueueColumns>('queue', ...asked)
+        : on.arrays<QueueColumns>('queueWithAnswers', ...asked, ...columns(kept, 3)),
+    )
     const queues = queuesOf(rows)
     return keys.map(({ deviceId }) => queues.get(deviceId) ?? null)
   }
@@ -167,65 +189,49 @@ class PostgresStore implements Store, Nodes {
 
   // --- registry --------------------------------------------------------------------------------------------------
 
-  organization(orgId: string): Promise<Organization | null> {
-    return this.#registry.organization(orgId)
-  }
+  readonly organization: Registry['organization'] = orgId => this.#registry.organization(orgId)
+  readonly organizations: Registry['organizations'] = () => this.#registry.organizations()
+  readonly application: Registry['application'] = appKey => this.#registry.application(appKey)
+  readonly applications: Registry['applications'] = orgId => this.#registry.applications(orgId)
+  readonly firstApplication: Registry['firstApplication'] = orgId => this.#registry.firstApplication(orgId)
+  readonly removeApplication: Registry['removeApplication'] = appKey => this.#registry.removeApplication(appKey)
+  readonly changeApplication: Registry['changeApplication'] = (from, to) => this.#registry.changeApplication(from, to)
+  readonly model: Registry['model'] = (orgId, modelId) => this.#registry.model(orgId, modelId)
+  readonly models: Registry['models'] = orgId => this.#registry.models(orgId)
+  readonly product: Registry['product'] = productKey => this.#registry.product(productKey)
+  readonly products: Registry['products'] = orgId => this.#registry.products(orgId)
+  readonly changeProduct: Registry['changeProduct'] = (from, to) => this.#registry.changeProduct(from, to)
+  readonly removeProduct: Registry['removeProduct'] = productKey => this.#registry.removeProduct(productKey)
+  readonly deviceById: Registry['deviceById'] = deviceId => this.#registry.deviceById(deviceId)
+  readonly deviceByKeys: Registry['deviceByKeys'] = (productKey, deviceKey) =>
+    this.#registry.deviceByKeys(productKey, deviceKey)
+  readonly deviceByAsset: Registry['deviceByAsset'] = assetId => this.#registry.deviceByAsset(assetId)
+  readonly applyFleet: Registry['applyFleet'] = (rows, now) => this.#registry.applyFleet(rows, now)
+  readonly addFleet: Registry['addFleet'] = (rows, now) => this.#registry.addFleet(rows, now)
+  readonly addDevices: Registry['addDevices'] = (rows, now) => this.#registry.addDevices(rows, now)
+  readonly changeDevice: Registry['changeDevice'] = (assetId, to) => this.#registry.changeDevice(assetId, to)
+  readonly countDevices: Registry['countDevices'] = productKey => this.#registry.countDevices(productKey)
+  readonly subDevices: Registry['subDevices'] = gateway => this.#registry.subDevices(gateway)
+  readonly countSubDevices: Registry['countSubDevices'] = gateway => this.#registry.countSubDevices(gateway)
+  readonly moveDevices: Registry['moveDevices'] = moves => this.#registry.moveDevices(moves)
+  readonly secretCheck: Registry['secretCheck'] = () => this.#registry.secretCheck()
+  readonly setSecretCheck: Registry['setSecretCheck'] = value => this.#registry.setSecretCheck(value)
 
-  application(appKey: string): Promise<ApplicationRow | null> {
-    return this.#registry.application(appKey)
-  }
+  // --- views -----------------------------------------------------------------------------------------------------
 
-  firstApplication(orgId: string): Promise<ApplicationRow | null> {
-    return this.#registry.firstApplication(orgId)
-  }
-
-  model(orgId: string, modelId: string): Promise<ModelRow | null> {
-    return this.#registry.model(orgId, modelId)
-  }
-
-  product(productKey: string): Promise<ProductRow | null> {
-    return this.#registry.product(productKey)
-  }
-
-  deviceByKeys(productKey: string, deviceKey: string): Promise<Device | null> {
-    return this.#registry.deviceByKeys(productKey, deviceKey)
-  }
-
-  deviceByAsset(assetId: string): Promise<Device | null> {
-    return this.#registry.deviceByAsset(assetId)
-  }
-
-  applyFleet(rows: FleetRows): Promise<void> {
-    return this.#registry.applyFleet(rows)
-  }
-
-  addDevices(rows: readonly DeviceRow[]): Promise<void> {
-    return this.#registry.addDevices(rows)
-  }
-
-  countDevices(productKey: string): Promise<number> {
-    return this.#registry.countDevices(productKey)
-  }
-
-  subDevices(gatewayAssetId: string): Promise<Device[]> {
-    return this.#registry.subDevices(gatewayAssetId)
-  }
-
-  countSubDevices(gatewayAssetId: string): Promise<number> {
-    return this.#registry.countSubDevices(gatewayAssetId)
-  }
-
-  moveDevices(moves: readonly DeviceMove[]): Promise<void> {
-    return this.#registry.moveDevices(moves)
-  }
-
-  secretCheck(): Promise<string | null> {
-    return this.#registry.secretCheck()
-  }
-
-  setSecretCheck(value: string): Promise<void> {
-    return this.#registry.setSecretCheck(value)
-  }
+  readonly listDevices: Views['listDevices'] = (query, after, limit, scan) =>
+    this.#views.listDevices(query, after, limit, scan)
+  readonly topDevices: Views['topDevices'] = (query, by, limit) => this.#views.topDevices(query, by, limit)
+  readonly deviceLine: Views['deviceLine'] = deviceId => this.#views.deviceLine(deviceId)
+  readonly searchDevices: Views['searchDevices'] = (orgId, reach, condition, offset, limit) =>
+    this.#views.searchDevices(orgId, reach, condition, offset, limit)
+  readonly counts: Views['counts'] = (orgId, productKeys) => this.#views.counts(orgId, productKeys)
+  readonly tallies: Views['tallies'] = (orgId, productKeys, from, to, stepMs) =>
+    this.#views.tallies(orgId, productKeys, from, to, stepMs)
+  readonly commandById: Views['commandById'] = commandId => this.#views.commandById(commandId)
+  readonly waitingDevices: Views['waitingDevices'] = (orgId, productKeys, after, limit) =>
+    this.#views.waitingDevices(orgId, productKeys, after, limit)
+  readonly deviceName: Views['deviceName'] = deviceId => this.#views.deviceName(deviceId)
 
   // --- tokens ----------------------------------------------------------------------------------------------------
 
@@ -265,9 +271,15 @@ class PostgresStore implements Store, Nodes {
     }
   }
 
-  async purgeTokens(now: number): Promise<void> {
-    const names = ['purgeTokens', 'purgeEncryptions', 'purgeIdempotency'] as const
-    await this.#connections.again('others', on => together(names.map(name => on.run(name, now))))
+  async purgeTokens(now: number, limit?: number): Promise<number> {
+    const [, , answers] = await this.#connections.again('others', on =>
+      together([
+        on.run('purgeTokens', now),
+        on.run('purgeEncryptions', now),
+        on.run('purgeIdempotency', now, limit ?? null),
+      ]),
+    )
+    return answers
   }
 
   // --- what devices report ---------------------------------------------------------------------------------------
@@ -306,6 +318,88 @@ class PostgresStore implements Store, Nodes {
   readonly dueFor: Nodes['dueFor'] = (nodeNo, now, marginMs, limit) => this.#nodes.dueFor(nodeNo, now, marginMs, limit)
   readonly wanting: Nodes['wanting'] = (nodeNo, limit, after) => this.#nodes.wanting(nodeNo, limit, after)
   readonly settledOf: Nodes['settledOf'] = commandIds => this.#nodes.settledOf(commandIds)
+
+  readonly endSessions: Store['endSessions'] = (nodeNo, epoch) => this.#nodes.endSessions(nodeNo, epoch)
+
+  // --- changes ---------------------------------------------------------------------------------------------------
+
+  readonly placeEvents: Changes['placeEvents'] = limit => this.#changes.placeEvents(limit)
+  readonly changesAfter: Changes['changesAfter'] = (after, filter, limit, scan) =>
+    this.#changes.changesAfter(after, filter, limit, scan)
+  readonly streamEnds: Changes['streamEnds'] = () => this.#changes.streamEnds()
+  readonly timeline: Changes['timeline'] = (commandId, limit) => this.#changes.timeline(commandId, limit)
+  readonly eventsBetween: Changes['eventsBetween'] = (deviceId, after, before, limit) =>
+    this.#changes.eventsBetween(deviceId, after, before, limit)
+
+  // --- webhooks, turns -------------------------------------------------------------------------------------------
+
+  readonly addWebhook: Webhooks['addWebhook'] = row => this.#webhooks.addWebhook(row)
+  readonly webhook: Webhooks['webhook'] = webhookId => this.#webhooks.webhook(webhookId)
+  readonly webhooks: Webhooks['webhooks'] = orgId => this.#webhooks.webhooks(orgId)
+  readonly changeWebhook: Webhooks['changeWebhook'] = (webhookId, to) => this.#webhooks.changeWebhook(webhookId, to)
+  readonly deleteWebhook: Webhooks['deleteWebhook'] = webhookId => this.#webhooks.deleteWebhook(webhookId)
+  readonly saveProgress: Webhooks['saveProgress'] = (id, from, to, dead) =>
+    this.#webhooks.saveProgress(id, from, to, dead)
+  readonly deadLetters: Webhooks['deadLetters'] = (id, after, limit) => this.#webhooks.deadLetters(id, after, limit)
+  readonly removeDeadLetters: Webhooks['removeDeadLetters'] = (id, at) => this.#webhooks.removeDeadLetters(id, at)
+  readonly countDeadLetters: Webhooks['countDeadLetters'] = webhookId => this.#webhooks.countDeadLetters(webhookId)
+  readonly takeTurn: Webhooks['takeTurn'] = (name, holder, ms) => this.#webhooks.takeTurn(name, holder, ms)
+  readonly endTurn: Webhooks['endTurn'] = (name, holder) => this.#webhooks.endTurn(name, holder)
+
+  // --- jobs, cancellations ---------------------------------------------------------------------------------------
+
+  readonly addJob: Jobs['addJob'] = (job, tasks) => this.#jobs.addJob(job, tasks)
+  readonly job: Jobs['job'] = jobId => this.#jobs.job(jobId)
+  readonly countJobs: Jobs['countJobs'] = orgId => this.#jobs.countJobs(orgId)
+  readonly searchJobs: Jobs['searchJobs'] = (orgId, by, condition, offset, limit) =>
+    this.#jobs.searchJobs(orgId, by, condition, offset, limit)
+  readonly searchTasks: Jobs['searchTasks'] = (orgId, by, condition, offset, limit) =>
+    this.#jobs.searchTasks(orgId, by, condition, offset, limit)
+  readonly dueJobs: Jobs['dueJobs'] = (now, limit) => this.#jobs.dueJobs(now, limit)
+  readonly saveJob: Jobs['saveJob'] = (jobId, from, to) => this.#jobs.saveJob(jobId, from, to)
+  readonly addTasks: Jobs['addTasks'] = (jobId, from, to, tasks) => this.#jobs.addTasks(jobId, from, to, tasks)
+  readonly dueTasks: Jobs['dueTasks'] = (jobId, now, limit) => this.#jobs.dueTasks(jobId, now, limit)
+  readonly tasksLeft: Jobs['tasksLeft'] = jobId => this.#jobs.tasksLeft(jobId)
+  readonly tasks: Jobs['tasks'] = (jobId, taskNos) => this.#jobs.tasks(jobId, taskNos)
+  readonly unfinishedTasks: Jobs['unfinishedTasks'] = (jobId, after, limit) =>
+    this.#jobs.unfinishedTasks(jobId, after, limit)
+  readonly countTasks: Jobs['countTasks'] = jobId => this.#jobs.countTasks(jobId)
+  readonly movedTasks: Jobs['movedTasks'] = (jobId, after, scan) => this.#jobs.movedTasks(jobId, after, scan)
+  readonly saveTasks: Jobs['saveTasks'] = (jobId, tasks) => this.#jobs.saveTasks(jobId, tasks)
+  readonly removeJob: Jobs['removeJob'] = (jobId, limit) => this.#jobs.removeJob(jobId, limit)
+  readonly addCancellation: Jobs['addCancellation'] = row => this.#cancellations.addCancellation(row)
+  readonly cancellation: Jobs['cancellation'] = id => this.#cancellations.cancellation(id)
+  readonly countCancellations: Jobs['countCancellations'] = orgId => this.#cancellations.countCancellations(orgId)
+  readonly cancellations: Jobs['cancellations'] = (orgId, by, offset, limit) =>
+    this.#cancellations.cancellations(orgId, by, offset, limit)
+  readonly dueCancellations: Jobs['dueCancellations'] = (now, limit) => this.#cancellations.dueCancellations(now, limit)
+  readonly openDevices: Jobs['openDevices'] = (orgId, after, scan) =>
+    this.#cancellations.openDevices(orgId, after, scan)
+  readonly countWaitingDevices: Jobs['countWaitingDevices'] = (orgId, productKeys) =>
+    this.#cancellations.countWaitingDevices(orgId, productKeys)
+  readonly addItems: Jobs['addItems'] = (id, from, to, items) => this.#cancellations.addItems(id, from, to, items)
+  readonly undecidedItems: Jobs['undecidedItems'] = (id, limit) => this.#cancellations.undecidedItems(id, limit)
+  readonly decideItems: Jobs['decideItems'] = (id, items) => this.#cancellations.decideItems(id, items)
+  readonly saveCancellation: Jobs['saveCancellation'] = (id, from, to) =>
+    this.#cancellations.saveCancellation(id, from, to)
+  readonly cancellationItems: Jobs['cancellationItems'] = (id, after, limit) =>
+    this.#cancellations.cancellationItems(id, after, limit)
+
+  async nextWorkAt(): Promise<number | null> {
+    const rows = await this.#connections.again('others', on =>
+      together([on.all<{ at: number | null }>('nextJobAt'), on.all<{ at: number | null }>('nextCancellationAt')]),
+    )
+    const instants = rows.flat().flatMap(({ at }) => at ?? [])
+    return instants.length === 0 ? null : Math.min(...instants)
+  }
+
+  /** What was purged by an attempt that was not answered is not counted. */
+  async purgeJobs(before: number, limit: number): Promise<number> {
+    return this.#connections.write('others', async on => {
+      const purged = await purgeJobs(on, before, limit)
+      return purged + (await purgeCancellations(on, before, limit - purged))
+    })
+  }
 
   // --- the store itself ------------------------------------------------------------------------------------------
 
@@ -365,16 +459,19 @@ function searchOf(
 async function purgeOnce(on: Session, before: number, limit: number): Promise<number> {
   const old = await on.all<{ id: string; device_id: number }>('purgeable', before, limit)
   const ids = old.map(({ id }) => id)
-  const [, commands, , , sessionEvents] = await together([
+  const [, , commands, , , sessionEvents, names, tallies] = await together([
     // A queue that was loaded with one of these commands must not be committed any more.
     on.run('raiseVersion', [...new Set(old.map(row => row.device_id))]),
+    on.all('lockStream'),
     on.all<{ state: State }>('deleteCommand', ids),
     on.run('deleteBody', ids),
     on.run('deleteEvents', ids),
     on.run('purgeSessionEvents', before, limit - old.length),
+    on.run('purgeNames', before, limit),
+    on.run('purgeTallies', before - TALLY_MS, limit),
   ])
   const fewer = [0, 0, 0, 0, 0, 0, 0]
   for (const { state } of commands) fewer[state - 1] = (fewer[state - 1] ?? 0) - 1
   await on.run('countPurged', fewer)
-  return commands.length + sessionEvents
+  return Math.max(names, tallies) === limit ? limit : commands.length + sessionEvents
 }

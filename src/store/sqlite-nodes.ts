@@ -5,7 +5,7 @@
 import { assert } from '../core/errors.ts'
 import { NODE_MAX } from '../core/limits.ts'
 import { idNumber } from './condition.ts'
-import type { DeviceSession, NodeLease, Nodes, TakenNode } from './nodes.ts'
+import { type DeviceSession, LeaseLost, type NodeLease, type Nodes, type TakenNode } from './nodes.ts'
 import type { Statements } from './sqlite-rows.ts'
 
 interface NodeColumns {
@@ -54,6 +54,13 @@ export class SqliteNodes implements Nodes {
   async liveNodes(): Promise<{ nodeNo: number; until: number }[]> {
     const rows: { node_no: number; lease_until: number }[] = this.#sql.liveNodes.all(NODE_MAX, this.#now())
     return rows.map(row => ({ nodeNo: row.node_no, until: row.lease_until }))
+  }
+
+  async endSessions(nodeNo: number, epoch?: number): Promise<number> {
+    const row: NodeColumns | undefined = this.#sql.node.get(nodeNo)
+    if (epoch !== undefined && row?.epoch !== epoch)
+      throw new LeaseLost(`node ${nodeNo} was taken by another life, or given back`)
+    return this.#sql.endSessions.run(nodeNo, nodeNo).changes
   }
 
   async sessions(deviceIds: readonly number[]): Promise<DeviceSession[]> {

@@ -2,11 +2,9 @@
 
 import type { StatementSyncInstance } from '@photostructure/sqlite'
 import type { Command, CommandBody, Kind, State } from '../core/command.ts'
-import type { Queue } from '../core/queue.ts'
-import { isKept, type OnRecord } from './checks.ts'
-import { applicationOf, modelOf, organizationOf, productOf } from './rows.ts'
+import type { KeptAnswer, Queue } from '../core/queue.ts'
+import { isKept } from './checks.ts'
 import type { statements } from './sqlite-statements.ts'
-import type { ApplicationRow, Device } from './store.ts'
 
 export type Statements = Readonly<Record<keyof typeof statements, StatementSyncInstance>>
 
@@ -23,7 +21,12 @@ export interface QueueColumns {
   readonly last_offline_at: number | null
 }
 
-export const queueOf = (row: QueueColumns, open: readonly Command[], named: readonly Command[]): Queue => ({
+export const queueOf = (
+  row: QueueColumns,
+  open: readonly Command[],
+  named: readonly Command[],
+  kept: readonly KeptAnswer[],
+): Queue => ({
   deviceId: row.id,
   version: row.version,
   lastCommandId: row.last_command_id,
@@ -37,6 +40,7 @@ export const queueOf = (row: QueueColumns, open: readonly Command[], named: read
   lastOfflineAt: row.last_offline_at,
   open,
   named,
+  kept,
 })
 
 /** Commands are read as arrays, in the order of COMMAND_COLUMNS: every step loads some, and as objects they cost half as much again. */
@@ -92,48 +96,6 @@ export const bodyOf = (row: BodyColumns): CommandBody => ({
   deviceMessage: row.device_message,
 })
 
-/** Devices are read as arrays too: a gateway has thousands of them behind it. In the order of DEVICE_COLUMNS. */
-export type DeviceColumns = readonly [
-  id: number,
-  assetId: string,
-  orgId: string,
-  productKey: string,
-  deviceKey: string,
-  secret: string,
-  nameJson: string,
-  timezone: string,
-  disabled: number,
-  gatewayAssetId: string | null,
-  certificateSerial: string | null,
-  activeAt: number | null,
-  lastOnlineAt: number | null,
-  lastOfflineAt: number | null,
-]
-
-export const deviceOf = (row: DeviceColumns): Device => ({
-  id: row[0],
-  assetId: row[1],
-  orgId: row[2],
-  productKey: row[3],
-  deviceKey: row[4],
-  secret: row[5],
-  nameJson: row[6],
-  timezone: row[7],
-  disabled: row[8] === 1,
-  gatewayAssetId: row[9],
-  certificateSerial: row[10],
-  activeAt: row[11],
-  lastOnlineAt: row[12],
-  lastOfflineAt: row[13],
-})
-
-/** What the registry has on record, by its natural keys. */
-export interface Registered extends OnRecord {
-  firstApplication(orgId: string): ApplicationRow | null
-  deviceByAsset(assetId: string): Device | null
-  deviceByKeys(productKey: string, deviceKey: string): Device | null
-}
-
 /** The row that a statement finds by keys from outside. The driver would cut a key at a NUL and find what it does not name. */
 export function find<Columns>(
   statement: StatementSyncInstance,
@@ -141,16 +103,3 @@ export function find<Columns>(
 ): Columns | undefined {
   return keys.every(key => typeof key !== 'string' || isKept(key)) ? statement.get(...keys) : undefined
 }
-
-const read = <Columns, Row>(row: Columns | undefined, of: (row: Columns) => Row): Row | null =>
-  row === undefined ? null : of(row)
-
-export const registered = (sql: Statements): Registered => ({
-  organization: orgId => read(find(sql.organization, orgId), organizationOf),
-  application: appKey => read(find(sql.application, appKey), applicationOf),
-  firstApplication: orgId => read(find(sql.firstApplication, orgId), applicationOf),
-  model: (orgId, modelId) => read(find(sql.model, orgId, modelId), modelOf),
-  product: productKey => read(find(sql.product, productKey), productOf),
-  deviceByAsset: assetId => read(find(sql.deviceByAsset, assetId), deviceOf),
-  deviceByKeys: (productKey, deviceKey) => read(find(sql.deviceByKeys, productKey, deviceKey), deviceOf),
-})

@@ -1,12 +1,13 @@
 // The SQL of the SQLite store, one statement per name, and the columns that they read. Every statement is prepared once, at open.
 // Not here: search, whose condition is put together per call (condition.ts).
 
+import { registryStatements } from './sqlite-registry.ts'
+import { viewStatements } from './sqlite-views.ts'
+
 /** A command; its id as text, because the driver refuses integers beyond 2^53. Ordering names `c.id`: a bare `id` would mean that text. */
 export const COMMAND_COLUMNS = `cast(c.id as text) as id, c.state, c.kind, c.identifier, c.timeout_s, c.pending_ttl_s, c.expire_at, c.deadline_at,
   c.created_at, c.sent_at, c.settled_at, c.sent_session, c.created_by, c.code, c.late_replies`
 const EVENT_COLUMNS = 'device_seq, cast(command_id as text) as command_id, from_state, to_state, at, by, reason, detail'
-const DEVICE_COLUMNS = `d.id, d.asset_id, d.org_id, d.product_key, d.device_key, d.secret, d.name_json, d.timezone, d.disabled,
-  g.asset_id as gateway_asset_id, d.certificate_serial, d.active_at, d.last_online_at, d.last_offline_at`
 
 /** A device that no live node holds, or this one: ? its number, ? the instant after which the lease of a live one ends. */
 const MAY_TICK = `(d.session_node is null or d.session_node = ?
@@ -20,10 +21,14 @@ export const statements = {
   openCommands: `select ${COMMAND_COLUMNS} from command c indexed by command_open
     where c.device_id = ? and c.state in (1, 4) order by c.id`,
   command: `select ${COMMAND_COLUMNS} from command c where c.id = ? and c.device_id = ?`,
+  keptAnswer: `select application, key, request_hash, answer, expire_at from idempotency where application = ? and device_id = ? and key = ?`,
 
   // --- commit, in the order of writing ---------------------------------------------------------------------------
-  bumpDevice: `update device set version = version + 1, last_command_id = ?, event_seq = ?, session_no = ?, session_node = ?, disabled = ?,
-    active_at = ?, last_online_at = ?, last_offline_at = ? where id = ? and version = ?`,
+  /** What indexes look at is returned as it was, and written by itself where it changes: whatever a statement may set, its indexes are written anew. */
+  bumpDevice: `update device set version = version + 1, last_command_id = ?, event_seq = ?, session_no = ?, last_online_at = ?, last_offline_at = ?
+    where id = ? and version = ? returning org_id, product_key, session_node, disabled, active_at, waiting, oldest_waiting_at`,
+  setStatus: 'update device set session_node = ?, disabled = ?, active_at = ? where id = ?',
+  setWaiting: 'update device set waiting = ?, oldest_waiting_at = ? where id = ?',
   updateCommand: `update command set state = ?, deadline_at = ?, sent_at = ?, settled_at = ?, sent_session = ?, code = ?, late_replies = ?
     where id = ? and device_id = ? and state = ?`,
   insertCommand: `insert into command (id, device_id, state, kind, identifier, timeout_s, pending_ttl_s, expire_at, deadline_at,
@@ -31,8 +36,8 @@ export const statements = {
     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   insertBody: `insert into command_body (id, name_json, input_json, output_json, device_code, device_message) values (?, ?, ?, ?, ?, ?)`,
   setOutcome: 'update command_body set output_json = ?, device_code = ?, device_message = ? where id = ?',
-  insertEvent: `insert into event (device_id, device_seq, command_id, from_state, to_state, at, by, reason, detail)
-    values (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  /** one that had lapsed is replaced */
+  keepAnswer: `insert or replace into idempotency (application, device_id, key, request_hash, answer, expire_at) values (?, ?, ?, ?, ?, ?)`,
   freeSubDevices: 'update device set gateway_id = null, version = version + 1 where gateway_id = ?',
   /** what it reported goes with it */
   deleteDevice: 'delete from device where id = ?',
@@ -62,46 +67,10 @@ export const statements = {
     where state not in (1, 4) and settled_at < ? order by settled_at, command.id limit ?`,
   deleteCommand: 'delete from command where id = ? and state not in (1, 4)',
   deleteBody: 'delete from command_body where id = ?',
-  deleteEvents: 'delete from event where command_id = ?',
   raiseVersion: 'update device set version = version + 1 where id = ?',
   purgeSessionEvents: `delete from event where (device_id, device_seq) in (
     select device_id, device_seq from event indexed by event_of_session
     where command_id is null and at < ? order by at, device_id, device_seq limit ?)`,
-
-  // --- registry --------------------------------------------------------------------------------------------------
-  organization: 'select org_id, name from organization where org_id = ?',
-  application: 'select app_key, org_id, secret, grants_json from application where app_key = ?',
-  firstApplication: 'select app_key, org_id, secret, grants_json from application where org_id = ? order by id limit 1',
-  model: 'select org_id, model_id, json from model where org_id = ? and model_id = ?',
-  product: 'select product_key, org_id, secret, model_id, json from product where product_key = ?',
-  deviceByKeys: `select ${DEVICE_COLUMNS} from device d left join device g on g.id = d.gateway_id
-    where d.product_key = ? and d.device_key = ?`,
-  deviceByAsset: `select ${DEVICE_COLUMNS} from device d left join device g on g.id = d.gateway_id where d.asset_id = ?`,
-  countDevices: 'select count(*) as count from device where product_key = ?',
-  countSubDevices: `select count(*) as count from device g join device d indexed by device_by_gateway on d.gateway_id = g.id where g.asset_id = ?`,
-  subDevices: `select ${DEVICE_COLUMNS} from device g join device d indexed by device_by_gateway on d.gateway_id = g.id
-    where g.asset_id = ? order by d.id`,
-  putOrganization:
-    'insert into organization (org_id, name) values (?, ?) on conflict (org_id) do update set name = excluded.name',
-  putApplication: `insert into application (app_key, org_id, secret, grants_json) values (?, ?, ?, ?)
-    on conflict (app_key) do update set secret = excluded.secret, grants_json = excluded.grants_json`,
-  putModel: `insert into model (org_id, model_id, json) values (?, ?, ?) on conflict (org_id, model_id) do update set json = excluded.json`,
-  putProduct: `insert into product (product_key, org_id, secret, model_id, json) values (?, ?, ?, ?, ?)
-    on conflict (product_key) do update set secret = excluded.secret, model_id = excluded.model_id, json = excluded.json`,
-  /** Out of the way for a device that takes these keys in the same fleet; `~` is in no key. */
-  parkDeviceKey: "update device set device_key = '~' || id where asset_id = ?",
-  updateDevice: `update device set version = version + 1, product_key = ?, device_key = ?, secret = ?, name_json = ?, timezone = ?, disabled = ?,
-    certificate_serial = ? where asset_id = ?`,
-  /** one that is disabled has no session any more */
-  endSession: `update device set session_node = null where asset_id = ? and disabled = 1`,
-  insertDevice: `insert into device (product_key, device_key, secret, name_json, timezone, disabled, certificate_serial, asset_id, org_id)
-    values (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-  /** After all devices are in, because a file may list a gateway after its sub-devices. */
-  setGateway: 'update device set gateway_id = (select g.id from device g where g.asset_id = ?) where asset_id = ?',
-  moveDevice: `update device set version = version + 1, gateway_id = (select g.id from device g where g.asset_id = ?) where asset_id = ?`,
-  setting: 'select value from setting where key = ?',
-  /** the first value stays */
-  addSetting: 'insert into setting (key, value) values (?, ?) on conflict (key) do nothing',
 
   // --- what devices report ---------------------------------------------------------------------------------------
   hasDevice: 'select 1 from device where id = ?',
@@ -156,7 +125,8 @@ export const statements = {
   useEncryption: 'insert into seen_encryption (encryption, expire_at) values (?, ?) on conflict do nothing',
   purgeTokens: 'delete from token where expire_at < ?',
   purgeEncryptions: 'delete from seen_encryption where expire_at < ?',
-  purgeIdempotency: 'delete from idempotency where expire_at < ?',
+  purgeIdempotency: `delete from idempotency where (application, device_id, key) in (
+    select application, device_id, key from idempotency indexed by idempotency_expiring where expire_at < ? order by expire_at limit ?)`,
 
   // --- node ------------------------------------------------------------------------------------------------------
   node: 'select epoch, cast(last_command_id as text) as last_command_id from node where node_no = ?',
@@ -166,6 +136,8 @@ export const statements = {
     on conflict (node_no) do update set epoch = epoch + 1, lease_until = excluded.lease_until`,
   renewNode: 'update node set lease_until = ? where node_no = ? and epoch = ?',
   releaseNode: 'update node set epoch = epoch + 1, lease_until = null where node_no = ? and epoch = ?',
+  endSessions: `update device set version = version + 1, session_node = null, last_offline_at = max(coalesce(last_online_at, 0),
+    coalesce(last_offline_at, 0), coalesce((select clock_at from node where node_no = ?), 0)) where session_node = ?`,
   liveNodes: 'select node_no, lease_until from node where node_no between 0 and ? and lease_until > ? order by node_no',
   dueSentFor: `select c.device_id from command c indexed by command_awaited join device d on d.id = c.device_id
     where c.state = 4 and c.deadline_at <= ? and ${MAY_TICK} order by c.deadline_at limit ?`,
@@ -176,4 +148,7 @@ export const statements = {
     where c.state = 1 and c.expire_at > 0 and d.session_node = ? and d.id > ? and d.disabled = 0
       and not exists (select 1 from command s indexed by command_one_sent where s.device_id = d.id and s.state = 4)`,
   isFinal: 'select 1 from command where id = ? and state not in (1, 4)',
+
+  ...registryStatements,
+  ...viewStatements,
 } as const

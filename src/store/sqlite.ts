@@ -1,55 +1,56 @@
-// The embedded store: one SQLite file, owned by one process. Every method does its work before it returns its promise, so that no two interleave.
-// Not here: the SQL (sqlite-statements.ts), what devices report (sqlite-data.ts), how the file is opened and owned (sqlite-file.ts), what is checked
-// before a write (checks.ts).
+// The embedded store: one SQLite file, owned by one process. Every method does its work before it returns its promise, so that no two interleave,
+// but for searches of devices, which only read.
+// Not here: the SQL (sqlite-statements.ts), commits (sqlite-commit.ts), the stream of changes (sqlite-changes.ts), what devices
+// report (sqlite-data.ts), how the file is opened and owned (sqlite-file.ts), what is checked before a write (checks.ts).
 
 import type { DatabaseSyncInstance } from '@photostructure/sqlite'
-import { type Command, type CommandBody, State } from '../core/command.ts'
+import type { Command, CommandBody, State } from '../core/command.ts'
 import { assert } from '../core/errors.ts'
-import type { Queue, QueueEvent } from '../core/queue.ts'
-import { assertNoNul, checkBatch, checkData, checkNewDevices, isKept, planFleet, planMoves } from './checks.ts'
+import type { KeptAnswer, Queue, QueueEvent } from '../core/queue.ts'
+import { assertNoNul, checkData } from './checks.ts'
 import { compile, idNumber, looksAtNames } from './condition.ts'
+import type { Jobs } from './jobs.ts'
+import { distinctKeys, type KeptColumns, keptOf } from './kept-rows.ts'
 import { type Migration, readMigrations } from './migrate.ts'
 import type { Nodes } from './nodes.ts'
 import { type EventColumns, eventOf } from './rows.ts'
+import { SqliteCancellations } from './sqlite-cancellations.ts'
+import { SqliteChanges } from './sqlite-changes.ts'
+import { Commits } from './sqlite-commit.ts'
 import { applyData, bytesOf, readEvents, readLabels, readValues } from './sqlite-data.ts'
 import { closeFile, openFile, transaction } from './sqlite-file.ts'
+import { SqliteJobs } from './sqlite-jobs.ts'
 import { SqliteNodes } from './sqlite-nodes.ts'
+import { SqliteRegistry } from './sqlite-registry.ts'
 import {
   type BodyColumns,
   bodyOf,
   type CommandColumns,
   commandOf,
-  type DeviceColumns,
-  deviceOf,
   find,
   type QueueColumns,
   queueOf,
-  type Registered,
-  registered,
   type Statements,
 } from './sqlite-rows.ts'
 import { Searches } from './sqlite-searches.ts'
 import { COMMAND_COLUMNS, statements } from './sqlite-statements.ts'
+import { SqliteViews } from './sqlite-views.ts'
+import { SqliteWebhooks } from './sqlite-webhooks.ts'
 import type {
-  ApplicationRow,
   Batch,
   Condition,
   DataChange,
-  Device,
   DeviceChange,
-  DeviceMove,
-  DeviceRow,
-  FleetRows,
   LatestEvent,
   LatestValue,
   LoadKey,
-  ModelRow,
-  Organization,
-  ProductRow,
+  Registry,
   SearchPage,
   Store,
   StoredCommand,
 } from './store.ts'
+import type { Changes, Webhooks } from './stream.ts'
+import type { Views } from './views.ts'
 
 /**
  * Opens the store in the file at `path`, which is created with its folder if it is not there, and migrates it. The file belongs to this process
@@ -63,17 +64,23 @@ export const openSqlite = (
 ): Store & Nodes => new SqliteStore(openFile(path, migrations), now)
 
 /** Statements of rows that are read by the thousand: see sqlite-rows.ts. */
-const asArrays = ['openCommands', 'command', 'deviceByKeys', 'deviceByAsset', 'subDevices'] as const
+const asArrays = ['openCommands', 'command', 'bumpDevice'] as const
 
-/** The name under which the check value of the secrets' key is kept in `setting`. */
-const SECRET_CHECK = 'secret_check'
+/** as SQLite has it */
+const NO_LIMIT = -1
 
 class SqliteStore implements Store, Nodes {
   readonly #db: DatabaseSyncInstance
   readonly #sql: Statements
-  readonly #registry: Registered
+  readonly #registry: SqliteRegistry
+  readonly #views: SqliteViews
   readonly #searches: Searches
   readonly #nodes: SqliteNodes
+  readonly #changes: SqliteChanges
+  readonly #commits: Commits
+  readonly #webhooks: SqliteWebhooks
+  readonly #jobs: SqliteJobs
+  readonly #cancellations: SqliteCancellations
   /** Commands by state, counted at the first call and kept up from then on: this process is the only writer, and a count reads every record. */
   #counts: Map<State, number> | null = null
 
@@ -82,22 +89,35 @@ class SqliteStore implements Store, Nodes {
     const prepared = Object.entries(statements).map(([name, sql]) => [name, db.prepare(sql)])
     this.#sql = Object.fromEntries(prepared) as Statements
     for (const name of asArrays) this.#sql[name].setReturnArrays(true)
-    this.#registry = registered(this.#sql)
+    this.#registry = new SqliteRegistry(db, this.#sql)
+    this.#views = new SqliteViews(db, this.#sql)
     this.#searches = new Searches(db)
     this.#nodes = new SqliteNodes(this.#sql, now)
+    this.#changes = new SqliteChanges(db)
+    this.#commits = new Commits(db, this.#sql, this.#changes)
+    this.#webhooks = new SqliteWebhooks(db, now)
+    this.#jobs = new SqliteJobs(db)
+    this.#cancellations = new SqliteCancellations(db)
   }
 
   // --- queues and commands ---------------------------------------------------------------------------------------
 
   async load(keys: readonly LoadKey[]): Promise<(Queue | null)[]> {
-    return keys.map(({ deviceId, commandIds }) => {
+    return keys.map(({ deviceId, commandIds, keys }) => {
       const row: QueueColumns | undefined = this.#sql.queue.get(deviceId)
       if (row === undefined) return null
       const open = this.#sql.openCommands.all(deviceId).map(commandOf)
       const ids = new Set(commandIds)
       for (const { id } of open) ids.delete(id)
       const named = [...ids].sort().flatMap(id => this.#command(deviceId, id) ?? [])
-      return queueOf(row, open, named)
+      return queueOf(row, open, named, keys === undefined ? [] : this.#kept(deviceId, keys))
+    })
+  }
+
+  #kept(deviceId: number, keys: NonNullable<LoadKey['keys']>): KeptAnswer[] {
+    return distinctKeys(keys).flatMap(({ application, key }) => {
+      const row: KeptColumns | undefined = find(this.#sql.keptAnswer, application, deviceId, key)
+      return row === undefined ? [] : keptOf(row)
     })
   }
 
@@ -107,104 +127,9 @@ class SqliteStore implements Store, Nodes {
   }
 
   async commit(batch: Batch): Promise<number[]> {
-    checkBatch(batch)
-    const stale: number[] = []
-    const fresh: DeviceChange[] = []
-    transaction(this.#db, () => {
-      for (const change of batch.changes) {
-        if (this.#bumpDevice(change.queue)) fresh.push(change)
-        else stale.push(change.queue.deviceId)
-      }
-      this.#write(fresh)
-      for (const { queue } of fresh) if (queue.deleted) this.#deleteDevice(queue.deviceId)
-      this.#sql.touchNode.run(batch.node, keyOrNull(batch.lastCommandId), batch.now)
-    })
+    const { fresh, stale } = this.#commits.commit(batch)
     this.#countChanges(fresh)
     return stale
-  }
-
-  /** True where the device is still as it was loaded. */
-  #bumpDevice(queue: Queue): boolean {
-    const { changes } = this.#sql.bumpDevice.run(
-      keyOrNull(queue.lastCommandId),
-      queue.eventSeq,
-      queue.sessionNo,
-      queue.sessionNode,
-      queue.disabled ? 1 : 0,
-      queue.activeAt,
-      queue.lastOnlineAt,
-      queue.lastOfflineAt,
-      queue.deviceId,
-      queue.version,
-    )
-    return changes === 1
-  }
-
-  /** In this order over the whole batch: a device's next command may only become sent when the one before has left that state. */
-  #write(changes: readonly DeviceChange[]): void {
-    for (const { queue, updates } of changes)
-      for (const { command, from } of updates)
-        if (from === State.sent) this.#updateCommand(queue.deviceId, command, from)
-    for (const { queue, updates } of changes)
-      for (const { command, from } of updates)
-        if (from !== State.sent) this.#updateCommand(queue.deviceId, command, from)
-    for (const { queue, inserts } of changes)
-      for (const { command, body } of inserts) this.#insertCommand(queue.deviceId, command, body)
-    for (const { outcomes } of changes)
-      for (const { commandId, outputJson, deviceCode, deviceMessage } of outcomes) {
-        const { changes } = this.#sql.setOutcome.run(outputJson, deviceCode, deviceMessage, key(commandId))
-        assert(changes === 1, `command ${commandId} has a body`)
-      }
-    for (const { queue, events } of changes) for (const event of events) this.#insertEvent(queue.deviceId, event)
-  }
-
-  #updateCommand(deviceId: number, command: Command, from: State): void {
-    const { changes } = this.#sql.updateCommand.run(
-      command.state,
-      command.deadlineAt,
-      command.sentAt,
-      command.settledAt,
-      command.sentSession,
-      command.code,
-      command.lateReplies,
-      key(command.id),
-      deviceId,
-      from,
-    )
-    assert(changes === 1, `command ${command.id} is no longer in state ${from}`)
-  }
-
-  #insertCommand(deviceId: number, command: Command, body: CommandBody): void {
-    const id = key(command.id)
-    this.#sql.insertCommand.run(
-      id,
-      deviceId,
-      command.state,
-      command.kind,
-      command.identifier,
-      command.timeoutS,
-      command.pendingTtlS,
-      command.expireAt,
-      command.deadlineAt,
-      command.createdAt,
-      command.sentAt,
-      command.settledAt,
-      command.sentSession,
-      command.createdBy,
-      command.code,
-      command.lateReplies,
-    )
-    this.#sql.insertBody.run(id, body.nameJson, body.inputJson, body.outputJson, body.deviceCode, body.deviceMessage)
-  }
-
-  #insertEvent(deviceId: number, event: QueueEvent): void {
-    const { seq, commandId, from, to, at, by, reason, detail } = event
-    this.#sql.insertEvent.run(deviceId, seq, keyOrNull(commandId), from, to, at, by, reason, detail)
-  }
-
-  #deleteDevice(deviceId: number): void {
-    this.#sql.freeSubDevices.run(deviceId)
-    this.#sql.deleteDevice.run(deviceId)
   }
 
   async due(now: number, limit: number): Promise<number[]> {
@@ -267,19 +192,20 @@ class SqliteStore implements Store, Nodes {
 
   async purge(before: number, limit: number): Promise<number> {
     const old: { id: string; device_id: number; state: State }[] = this.#sql.purgeable.all(before, limit)
-    const sessionEvents = transaction(this.#db, () => {
+    const [sessionEvents, rest] = transaction(this.#db, () => {
       for (const { id } of old) {
         const number = key(id)
         this.#sql.deleteCommand.run(number)
         this.#sql.deleteBody.run(number)
-        this.#sql.deleteEvents.run(number)
       }
+      this.#changes.purgeEvents(old.map(({ id }) => id))
       // A queue that was loaded with one of these commands must not be committed any more.
       for (const deviceId of new Set(old.map(row => row.device_id))) this.#sql.raiseVersion.run(deviceId)
-      return this.#sql.purgeSessionEvents.run(before, limit - old.length).changes
+      const sessionEvents = this.#sql.purgeSessionEvents.run(before, limit - old.length).changes
+      return [sessionEvents, this.#changes.purgeRest(before, limit)] as const
     })
     for (const { state } of old) this.#count(state, -1)
-    return old.length + sessionEvents
+    return rest === limit ? limit : old.length + sessionEvents
   }
 
   async countByState(): Promise<Map<State, number>> {
@@ -306,103 +232,49 @@ class SqliteStore implements Store, Nodes {
 
   // --- registry --------------------------------------------------------------------------------------------------
 
-  async organization(orgId: string): Promise<Organization | null> {
-    return this.#registry.organization(orgId)
-  }
+  readonly organization: Registry['organization'] = orgId => this.#registry.organization(orgId)
+  readonly organizations: Registry['organizations'] = () => this.#registry.organizations()
+  readonly application: Registry['application'] = appKey => this.#registry.application(appKey)
+  readonly applications: Registry['applications'] = orgId => this.#registry.applications(orgId)
+  readonly firstApplication: Registry['firstApplication'] = orgId => this.#registry.firstApplication(orgId)
+  readonly removeApplication: Registry['removeApplication'] = appKey => this.#registry.removeApplication(appKey)
+  readonly changeApplication: Registry['changeApplication'] = (from, to) => this.#registry.changeApplication(from, to)
+  readonly model: Registry['model'] = (orgId, modelId) => this.#registry.model(orgId, modelId)
+  readonly models: Registry['models'] = orgId => this.#registry.models(orgId)
+  readonly product: Registry['product'] = productKey => this.#registry.product(productKey)
+  readonly products: Registry['products'] = orgId => this.#registry.products(orgId)
+  readonly changeProduct: Registry['changeProduct'] = (from, to) => this.#registry.changeProduct(from, to)
+  readonly removeProduct: Registry['removeProduct'] = productKey => this.#registry.removeProduct(productKey)
+  readonly deviceById: Registry['deviceById'] = deviceId => this.#registry.deviceById(deviceId)
+  readonly deviceByKeys: Registry['deviceByKeys'] = (productKey, deviceKey) =>
+    this.#registry.deviceByKeys(productKey, deviceKey)
+  readonly deviceByAsset: Registry['deviceByAsset'] = assetId => this.#registry.deviceByAsset(assetId)
+  readonly applyFleet: Registry['applyFleet'] = (rows, now) => this.#registry.applyFleet(rows, now)
+  readonly addFleet: Registry['addFleet'] = (rows, now) => this.#registry.addFleet(rows, now)
+  readonly addDevices: Registry['addDevices'] = (rows, now) => this.#registry.addDevices(rows, now)
+  readonly changeDevice: Registry['changeDevice'] = (assetId, to) => this.#registry.changeDevice(assetId, to)
+  readonly countDevices: Registry['countDevices'] = productKey => this.#registry.countDevices(productKey)
+  readonly subDevices: Registry['subDevices'] = gateway => this.#registry.subDevices(gateway)
+  readonly countSubDevices: Registry['countSubDevices'] = gateway => this.#registry.countSubDevices(gateway)
+  readonly moveDevices: Registry['moveDevices'] = moves => this.#registry.moveDevices(moves)
+  readonly secretCheck: Registry['secretCheck'] = () => this.#registry.secretCheck()
+  readonly setSecretCheck: Registry['setSecretCheck'] = value => this.#registry.setSecretCheck(value)
 
-  async application(appKey: string): Promise<ApplicationRow | null> {
-    return this.#registry.application(appKey)
-  }
+  // --- views -----------------------------------------------------------------------------------------------------
 
-  async firstApplication(orgId: string): Promise<ApplicationRow | null> {
-    return this.#registry.firstApplication(orgId)
-  }
-
-  async model(orgId: string, modelId: string): Promise<ModelRow | null> {
-    return this.#registry.model(orgId, modelId)
-  }
-
-  async product(productKey: string): Promise<ProductRow | null> {
-    return this.#registry.product(productKey)
-  }
-
-  async deviceByKeys(productKey: string, deviceKey: string): Promise<Device | null> {
-    return this.#registry.deviceByKeys(productKey, deviceKey)
-  }
-
-  async deviceByAsset(assetId: string): Promise<Device | null> {
-    return this.#registry.deviceByAsset(assetId)
-  }
-
-  async applyFleet(rows: FleetRows): Promise<void> {
-    transaction(this.#db, () => this.#putFleet(planFleet(rows, this.#registry)))
-  }
-
-  #putFleet({ organizations, applications, models, products, devices }: FleetRows): void {
-    const sql = this.#sql
-    for (const row of organizations) sql.putOrganization.run(row.orgId, row.name)
-    for (const row of applications)
-      sql.putApplication.run(row.appKey, row.orgId, row.secret, JSON.stringify(row.grants))
-    for (const row of models) sql.putModel.run(row.orgId, row.modelId, row.json)
-    for (const row of products) sql.putProduct.run(row.productKey, row.orgId, row.secret, row.modelId, row.json)
-    this.#putDevices(devices)
-  }
-
-  #putDevices(devices: readonly DeviceRow[]): void {
-    const sql = this.#sql
-    // All old keys go before any new ones come: two devices may swap theirs.
-    for (const row of devices) sql.parkDeviceKey.run(row.assetId)
-    for (const row of devices) {
-      // Not one upsert: that would use up a number of the sequence for each device that is there.
-      if (sql.updateDevice.run(...fieldsOf(row), row.assetId).changes === 0) this.#insertDevice(row)
-    }
-    for (const row of devices) sql.setGateway.run(row.gatewayAssetId, row.assetId)
-    for (const row of devices) if (row.disabled) sql.endSession.run(row.assetId)
-  }
-
-  #insertDevice(row: DeviceRow): void {
-    this.#sql.insertDevice.run(...fieldsOf(row), row.assetId, row.orgId)
-  }
-
-  async addDevices(rows: readonly DeviceRow[]): Promise<void> {
-    transaction(this.#db, () => {
-      checkNewDevices(rows, this.#registry)
-      for (const row of rows) this.#insertDevice(row)
-      for (const { gatewayAssetId, assetId } of rows)
-        if (gatewayAssetId !== null) this.#sql.setGateway.run(gatewayAssetId, assetId)
-    })
-  }
-
-  async countDevices(productKey: string): Promise<number> {
-    const row: { count: number } | undefined = find(this.#sql.countDevices, productKey)
-    return row?.count ?? 0
-  }
-
-  async subDevices(gatewayAssetId: string): Promise<Device[]> {
-    const rows: DeviceColumns[] = isKept(gatewayAssetId) ? this.#sql.subDevices.all(gatewayAssetId) : []
-    return rows.map(deviceOf)
-  }
-
-  async countSubDevices(gatewayAssetId: string): Promise<number> {
-    const row: { count: number } | undefined = find(this.#sql.countSubDevices, gatewayAssetId)
-    return row?.count ?? 0
-  }
-
-  async moveDevices(moves: readonly DeviceMove[]): Promise<void> {
-    transaction(this.#db, () => {
-      for (const { assetId, to } of planMoves(moves, this.#registry)) this.#sql.moveDevice.run(to, assetId)
-    })
-  }
-
-  async secretCheck(): Promise<string | null> {
-    const row: { value: string } | undefined = this.#sql.setting.get(SECRET_CHECK)
-    return row?.value ?? null
-  }
-
-  async setSecretCheck(value: string): Promise<void> {
-    assertNoNul({ value })
-    this.#sql.addSetting.run(SECRET_CHECK, value)
-  }
+  readonly listDevices: Views['listDevices'] = (query, after, limit, scan) =>
+    this.#views.listDevices(query, after, limit, scan)
+  readonly topDevices: Views['topDevices'] = (query, by, limit) => this.#views.topDevices(query, by, limit)
+  readonly deviceLine: Views['deviceLine'] = deviceId => this.#views.deviceLine(deviceId)
+  readonly searchDevices: Views['searchDevices'] = (orgId, reach, condition, offset, limit) =>
+    this.#views.searchDevices(orgId, reach, condition, offset, limit)
+  readonly counts: Views['counts'] = (orgId, productKeys) => this.#views.counts(orgId, productKeys)
+  readonly tallies: Views['tallies'] = (orgId, productKeys, from, to, stepMs) =>
+    this.#views.tallies(orgId, productKeys, from, to, stepMs)
+  readonly commandById: Views['commandById'] = commandId => this.#views.commandById(commandId)
+  readonly waitingDevices: Views['waitingDevices'] = (orgId, productKeys, after, limit) =>
+    this.#views.waitingDevices(orgId, productKeys, after, limit)
+  readonly deviceName: Views['deviceName'] = deviceId => this.#views.deviceName(deviceId)
 
   // --- tokens ----------------------------------------------------------------------------------------------------
 
@@ -429,11 +301,11 @@ class SqliteStore implements Store, Nodes {
     return this.#sql.useEncryption.run(encryption, expireAt).changes === 1
   }
 
-  async purgeTokens(now: number): Promise<void> {
-    transaction(this.#db, () => {
+  async purgeTokens(now: number, limit?: number): Promise<number> {
+    return transaction(this.#db, () => {
       this.#sql.purgeTokens.run(now)
       this.#sql.purgeEncryptions.run(now)
-      this.#sql.purgeIdempotency.run(now)
+      return this.#sql.purgeIdempotency.run(now, limit ?? NO_LIMIT).changes
     })
   }
 
@@ -475,6 +347,84 @@ class SqliteStore implements Store, Nodes {
   readonly wanting: Nodes['wanting'] = (nodeNo, limit, after) => this.#nodes.wanting(nodeNo, limit, after)
   readonly settledOf: Nodes['settledOf'] = commandIds => this.#nodes.settledOf(commandIds)
 
+  readonly endSessions: Store['endSessions'] = (nodeNo, epoch) => this.#nodes.endSessions(nodeNo, epoch)
+
+  // --- changes ---------------------------------------------------------------------------------------------------
+
+  readonly placeEvents: Changes['placeEvents'] = () => this.#changes.placeEvents()
+  readonly changesAfter: Changes['changesAfter'] = (after, filter, limit, scan) =>
+    this.#changes.changesAfter(after, filter, limit, scan)
+  readonly streamEnds: Changes['streamEnds'] = () => this.#changes.streamEnds()
+  readonly timeline: Changes['timeline'] = (commandId, limit) => this.#changes.timeline(commandId, limit)
+  readonly eventsBetween: Changes['eventsBetween'] = (deviceId, after, before, limit) =>
+    this.#changes.eventsBetween(deviceId, after, before, limit)
+
+  // --- webhooks, turns -------------------------------------------------------------------------------------------
+
+  readonly addWebhook: Webhooks['addWebhook'] = row => this.#webhooks.addWebhook(row)
+  readonly webhook: Webhooks['webhook'] = webhookId => this.#webhooks.webhook(webhookId)
+  readonly webhooks: Webhooks['webhooks'] = orgId => this.#webhooks.webhooks(orgId)
+  readonly changeWebhook: Webhooks['changeWebhook'] = (webhookId, to) => this.#webhooks.changeWebhook(webhookId, to)
+  readonly deleteWebhook: Webhooks['deleteWebhook'] = webhookId => this.#webhooks.deleteWebhook(webhookId)
+  readonly saveProgress: Webhooks['saveProgress'] = (id, from, to, dead) =>
+    this.#webhooks.saveProgress(id, from, to, dead)
+  readonly deadLetters: Webhooks['deadLetters'] = (id, after, limit) => this.#webhooks.deadLetters(id, after, limit)
+  readonly removeDeadLetters: Webhooks['removeDeadLetters'] = (id, at) => this.#webhooks.removeDeadLetters(id, at)
+  readonly countDeadLetters: Webhooks['countDeadLetters'] = webhookId => this.#webhooks.countDeadLetters(webhookId)
+  readonly takeTurn: Webhooks['takeTurn'] = (name, holder, ms) => this.#webhooks.takeTurn(name, holder, ms)
+  readonly endTurn: Webhooks['endTurn'] = (name, holder) => this.#webhooks.endTurn(name, holder)
+
+  // --- jobs, cancellations ---------------------------------------------------------------------------------------
+
+  readonly addJob: Jobs['addJob'] = (job, tasks) => this.#jobs.addJob(job, tasks)
+  readonly job: Jobs['job'] = jobId => this.#jobs.job(jobId)
+  readonly countJobs: Jobs['countJobs'] = orgId => this.#jobs.countJobs(orgId)
+  readonly searchJobs: Jobs['searchJobs'] = (orgId, by, condition, offset, limit) =>
+    this.#jobs.searchJobs(orgId, by, condition, offset, limit)
+  readonly searchTasks: Jobs['searchTasks'] = (orgId, by, condition, offset, limit) =>
+    this.#jobs.searchTasks(orgId, by, condition, offset, limit)
+  readonly dueJobs: Jobs['dueJobs'] = (now, limit) => this.#jobs.dueJobs(now, limit)
+  readonly saveJob: Jobs['saveJob'] = (jobId, from, to) => this.#jobs.saveJob(jobId, from, to)
+  readonly addTasks: Jobs['addTasks'] = (jobId, from, to, tasks) => this.#jobs.addTasks(jobId, from, to, tasks)
+  readonly dueTasks: Jobs['dueTasks'] = (jobId, now, limit) => this.#jobs.dueTasks(jobId, now, limit)
+  readonly tasksLeft: Jobs['tasksLeft'] = jobId => this.#jobs.tasksLeft(jobId)
+  readonly tasks: Jobs['tasks'] = (jobId, taskNos) => this.#jobs.tasks(jobId, taskNos)
+  readonly unfinishedTasks: Jobs['unfinishedTasks'] = (jobId, after, limit) =>
+    this.#jobs.unfinishedTasks(jobId, after, limit)
+  readonly countTasks: Jobs['countTasks'] = jobId => this.#jobs.countTasks(jobId)
+  readonly movedTasks: Jobs['movedTasks'] = (jobId, after, scan) => this.#jobs.movedTasks(jobId, after, scan)
+  readonly saveTasks: Jobs['saveTasks'] = (jobId, tasks) => this.#jobs.saveTasks(jobId, tasks)
+  readonly removeJob: Jobs['removeJob'] = (jobId, limit) => this.#jobs.removeJob(jobId, limit)
+  readonly addCancellation: Jobs['addCancellation'] = row => this.#cancellations.addCancellation(row)
+  readonly cancellation: Jobs['cancellation'] = id => this.#cancellations.cancellation(id)
+  readonly countCancellations: Jobs['countCancellations'] = orgId => this.#cancellations.countCancellations(orgId)
+  readonly cancellations: Jobs['cancellations'] = (orgId, by, offset, limit) =>
+    this.#cancellations.cancellations(orgId, by, offset, limit)
+  readonly dueCancellations: Jobs['dueCancellations'] = (now, limit) => this.#cancellations.dueCancellations(now, limit)
+  readonly openDevices: Jobs['openDevices'] = (orgId, after, scan) =>
+    this.#cancellations.openDevices(orgId, after, scan)
+  readonly countWaitingDevices: Jobs['countWaitingDevices'] = (orgId, productKeys) =>
+    this.#cancellations.countWaitingDevices(orgId, productKeys)
+  readonly addItems: Jobs['addItems'] = (id, from, to, items) => this.#cancellations.addItems(id, from, to, items)
+  readonly undecidedItems: Jobs['undecidedItems'] = (id, limit) => this.#cancellations.undecidedItems(id, limit)
+  readonly decideItems: Jobs['decideItems'] = (id, items) => this.#cancellations.decideItems(id, items)
+  readonly saveCancellation: Jobs['saveCancellation'] = (id, from, to) =>
+    this.#cancellations.saveCancellation(id, from, to)
+  readonly cancellationItems: Jobs['cancellationItems'] = (id, after, limit) =>
+    this.#cancellations.cancellationItems(id, after, limit)
+
+  async nextWorkAt(): Promise<number | null> {
+    const instants = [this.#jobs.nextAt, this.#cancellations.nextAt].filter(at => at !== null)
+    return instants.length === 0 ? null : Math.min(...instants)
+  }
+
+  async purgeJobs(before: number, limit: number): Promise<number> {
+    return transaction(this.#db, () => {
+      const purged = this.#jobs.purge(before, limit)
+      return purged + this.#cancellations.purge(before, limit - purged)
+    })
+  }
+
   // --- the store itself ------------------------------------------------------------------------------------------
 
   async node(nodeNo: number): Promise<{ readonly lastCommandId: string | null; readonly clockFloor: number }> {
@@ -496,16 +446,9 @@ class SqliteStore implements Store, Nodes {
   }
 }
 
-/** The columns of a device that may change. */
-const fieldsOf = (row: DeviceRow) => {
-  const { productKey, deviceKey, secret, nameJson, timezone, disabled, certificateSerial } = row
-  return [productKey, deviceKey, secret, nameJson, timezone, disabled ? 1 : 0, certificateSerial]
-}
-
 /** The id of a command that is to be written. */
 function key(id: string): bigint {
   const number = idNumber(id)
   assert(number !== null, `${id} is a command id`)
   return number
 }
-const keyOrNull = (id: string | null): bigint | null => (id === null ? null : key(id))

@@ -3,8 +3,11 @@
 // Text with a NUL character is refused where it is written (JSON text writes it as an escape) and names nothing where it is looked up.
 
 import type { Command, CommandBody, State } from '../core/command.ts'
-import type { Outcome, Queue, QueueEvent } from '../core/queue.ts'
+import type { KeptAnswer, Outcome, Queue, QueueEvent } from '../core/queue.ts'
+import type { Jobs } from './jobs.ts'
 import type { Nodes } from './nodes.ts'
+import type { Changes, Webhooks } from './stream.ts'
+import type { Views } from './views.ts'
 
 /** What one batch does to one device. Applied whole, or not at all where the device's version is no longer the loaded one. */
 export interface DeviceChange {
@@ -21,7 +24,13 @@ export interface DeviceChange {
    */
   readonly updates: readonly { readonly command: Command; readonly from: State }[]
   readonly outcomes: readonly Outcome[]
+  /**
+   * On a store of one process each gets its position in the stream in this commit; where nodes share it, soon after (Changes.placeEvents). What each says
+   * of commands is added to the tally of its minute, and where the device is deleted, who it was is kept.
+   */
   readonly events: readonly QueueEvent[]
+  /** answers that repeated calls are to get; one that had lapsed is replaced; absent: none */
+  readonly kept?: readonly KeptAnswer[]
 }
 
 export interface Batch {
@@ -39,6 +48,8 @@ export interface LoadKey {
   readonly deviceId: number
   /** commands that the inputs name */
   readonly commandIds: readonly string[]
+  /** keys of calls that may be repeats; absent: none */
+  readonly keys?: readonly { readonly application: string; readonly key: string }[]
 }
 
 /** A command with its payload, as reads show it. */
@@ -83,7 +94,8 @@ export interface CommandStore {
   events(deviceId: number, commandId: string | null, limit: number): Promise<QueueEvent[]>
   /**
    * Deletes final commands settled before `before`, oldest first, with their bodies and events; then session events as old. At most `limit` of
-   * both together. Returns how many: `limit` means that there may be more. The version of each device that loses a command is raised.
+   * both together. Returns how many: `limit` means that there may be more. The version of each device that loses a command is raised. Who deleted devices
+   * were goes with the last record of them, and tallies of minutes before go too: at most `limit` of each, not counted, but `limit` is returned where it is reached.
    */
   purge(before: number, limit: number): Promise<number>
   /** Commands by state over the whole store, for metrics. */
@@ -131,11 +143,13 @@ export interface DeviceRow {
   readonly productKey: string
   readonly deviceKey: string
   readonly secret: string
-  /** StringI18n as JSON text */
+  /** StringI18n as JSON text, as JSON.stringify writes it */
   readonly nameJson: string
   /** `+08:00` or an IANA name */
   readonly timezone: string
   readonly disabled: boolean
+  /** what somebody says of it; null: nothing; absent: as it is, or nothing of a new one */
+  readonly description?: string | null
   /** assetId of its gateway */
   readonly gatewayAssetId: string | null
   /** serial number of its client certificate, lower-case hexadecimal without leading zeros; null: its certificate is known by its name */
@@ -144,6 +158,8 @@ export interface DeviceRow {
 /** A device as it is read: its row, its number, and what its queue knows of its connections. */
 export interface Device extends DeviceRow {
   readonly id: number
+  /** null: before that was kept */
+  readonly createdAt: number | null
   readonly activeAt: number | null
   readonly lastOnlineAt: number | null
   readonly lastOfflineAt: number | null
@@ -155,6 +171,9 @@ export interface DeviceMove {
   readonly from: string | null
   readonly to: string | null
 }
+
+/** What an application may change of a device. */
+export type DeviceChanges = Partial<Pick<DeviceRow, 'deviceKey' | 'nameJson' | 'timezone' | 'description' | 'secret'>>
 
 /** Everything a fleet file says, secrets already encrypted. */
 export interface FleetRows {
@@ -174,19 +193,46 @@ export class FleetConflict extends Error {
 export interface Registry {
   organization(orgId: string): Promise<Organization | null>
   application(appKey: string): Promise<ApplicationRow | null>
+  /** In the order in which they were added. */
+  applications(orgId: string): Promise<ApplicationRow[]>
+  /** False: it is not there (any more). Its tokens end with it. */
+  removeApplication(appKey: string): Promise<boolean>
+  /**
+   * One transaction: `to` in the place of `from`, of the same appKey. False, and nothing is changed, where it is not on record as `from` any more: its secret
+   * and grants are compared. With another secret its tokens end.
+   */
+  changeApplication(from: ApplicationRow, to: Pick<ApplicationRow, 'secret' | 'grants'>): Promise<boolean>
+  organizations(): Promise<Organization[]>
   /** the one that `--auth open` acts as: the first that was added to the organization */
   firstApplication(orgId: string): Promise<ApplicationRow | null>
   model(orgId: string, modelId: string): Promise<ModelRow | null>
+  /** By their ids. */
+  models(orgId: string): Promise<ModelRow[]>
   product(productKey: string): Promise<ProductRow | null>
+  /** By their keys. */
+  products(orgId: string): Promise<ProductRow[]>
+  /** As changeApplication; the JSON is compared. */
+  changeProduct(from: ProductRow, to: Pick<ProductRow, 'json'>): Promise<boolean>
+  /** Throws FleetConflict where it has devices; false: there is none. */
+  removeProduct(productKey: string): Promise<boolean>
+  deviceById(deviceId: number): Promise<Device | null>
   deviceByKeys(productKey: string, deviceKey: string): Promise<Device | null>
   deviceByAsset(assetId: string): Promise<Device | null>
   /** One transaction; inserts and updates, deletes nothing; a device whose row changes gets a new version, and one that is disabled has no session any more. Throws FleetConflict, then nothing was applied. */
   applyFleet(rows: FleetRows, now: number): Promise<void>
+  /** As applyFleet, but every row must be new: throws FleetConflict, with nothing added, where one is there already. */
+  addFleet(rows: FleetRows, now: number): Promise<void>
   /**
    * One transaction that only inserts. Throws FleetConflict where an assetId or a pair of keys is taken, listed twice, or what a row names does not
    * exist; then nothing was added.
    */
-  addDevices(rows: readonly DeviceRow[]): Promise<void>
+  addDevices(rows: readonly DeviceRow[], now: number): Promise<void>
+  /**
+   * One transaction: what an application changes of a device. Throws FleetConflict where the keys are taken; false: there is none. It gets a new version. With
+   * another deviceKey it is another device: its connection is not the newest session any more, and it is inactive until it has proved its secret. Its
+   * commands stay as they are.
+   */
+  changeDevice(assetId: string, to: DeviceChanges): Promise<boolean>
   /** How many devices a product has. */
   countDevices(productKey: string): Promise<number>
   /** The devices behind a gateway, by id. */
@@ -213,8 +259,11 @@ export interface Tokens {
   saveToken(accessToken: string, appKey: string, expireAt: number): Promise<void>
   /** False if this value was used before; true, and it is recorded until expireAt. */
   useEncryption(encryption: string, expireAt: number): Promise<boolean>
-  /** Forgets what expired before `now`: tokens, used encryptions, kept answers of repeated calls. */
-  purgeTokens(now: number): Promise<void>
+  /**
+   * Forgets what expired before `now`: tokens, used encryptions, and kept answers of repeated calls, of these at most `limit` (absent: all). Returns how many
+   * of them: `limit` means that there may be more.
+   */
+  purgeTokens(now: number, limit?: number): Promise<number>
 }
 
 /** A measurepoint as a device last reported it. */
@@ -242,7 +291,7 @@ export type DataChange =
   | {
       readonly type: 'attributes' | 'tags'
       readonly deviceId: number
-      /** id and value: of an attribute JSON text, of a tag the text itself. One that is listed twice has the later value. */
+      /** id and value: of an attribute JSON text as JSON.stringify writes it, of a tag the text itself. One that is listed twice has the later value. */
       readonly set: readonly (readonly [id: string, value: string])[]
       /** applied before `set`; what is not there is ignored */
       readonly remove: readonly string[]
@@ -275,7 +324,13 @@ export interface DeviceData {
   tags(deviceId: number, keys?: readonly string[] | null): Promise<Map<string, string>>
 }
 
-export interface Store extends CommandStore, Registry, Tokens, DeviceData, Nodes {
+export interface Store extends CommandStore, Registry, Tokens, DeviceData, Nodes, Changes, Webhooks, Jobs, Views {
+  /**
+   * The last life of this number is over: its devices are away, and that is on record, each as of when its session last said something or the last commit of
+   * the node. Each of them has a new version. Before the engine starts. Returns how many there were. epoch: the life that begins, where nodes share the store;
+   * rejects with LeaseLost once another one has the number.
+   */
+  endSessions(nodeNo: number, epoch?: number): Promise<number>
   /** The node's high-water mark, and the floor of its clock: the latest of any node, 0 on a new store. */
   node(nodeNo: number): Promise<{ readonly lastCommandId: string | null; readonly clockFloor: number }>
   /** Resolves if the store answers. */

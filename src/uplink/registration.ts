@@ -14,6 +14,7 @@ import {
 import { type Model, parseStringI18n, type StringI18n } from '../core/model.ts'
 import { isTimezone } from '../core/time.ts'
 import type { NewDevice } from '../fleet/fleet.ts'
+import { newAssetId, newDeviceKey, newSecret } from '../fleet/names.ts'
 import { ClearSecret } from '../fleet/secrets.ts'
 import { type DeviceRow, FleetConflict } from '../store/store.ts'
 import { checkAttributes } from './attributes.ts'
@@ -29,11 +30,6 @@ import {
   tooManyValues,
 } from './call.ts'
 import { codes } from './codes.ts'
-
-/** Characters that a new name or secret is drawn with, as many as the vendor's have. */
-const ASSET_ID_CHARS = 8
-const DEVICE_KEY_CHARS = 10
-const DEVICE_SECRET_CHARS = 20
 
 /** A device as it is asked for. */
 interface Draft {
@@ -141,7 +137,7 @@ async function add(call: DeviceCall, drafts: readonly Draft[]): Promise<readonly
       rows.push(call.fleet.newRow(device))
     }
     try {
-      await call.fleet.addDevices(rows)
+      await call.fleet.addDevices(rows, call.clock.now())
       return devices
     } catch (error) {
       if (!(error instanceof FleetConflict)) throw error
@@ -156,26 +152,14 @@ async function add(call: DeviceCall, drafts: readonly Draft[]): Promise<readonly
 function newDevice({ device: gateway, randomBytes }: DeviceCall, draft: Draft): NewDevice {
   const { productKey, deviceName, timezone } = draft
   return {
-    assetId: alphanumerics(ASSET_ID_CHARS, randomBytes),
+    assetId: newAssetId(randomBytes),
     orgId: gateway.orgId,
     productKey,
-    deviceKey: draft.deviceKey ?? alphanumerics(DEVICE_KEY_CHARS, randomBytes),
-    deviceSecret: new ClearSecret(alphanumerics(DEVICE_SECRET_CHARS, randomBytes)),
+    deviceKey: draft.deviceKey ?? newDeviceKey(randomBytes),
+    deviceSecret: new ClearSecret(newSecret(randomBytes)),
     deviceName,
     timezone,
   }
-}
-
-const ALPHANUMERICS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
-
-/** Each of the 62 as likely as the others: a byte from which they could not be told evenly is passed over. */
-export function alphanumerics(count: number, randomBytes: (count: number) => Uint8Array): string {
-  const fair = 256 - (256 % ALPHANUMERICS.length)
-  let text = ''
-  while (text.length < count)
-    for (const byte of randomBytes(count - text.length))
-      if (byte < fair) text += ALPHANUMERICS.charAt(byte % ALPHANUMERICS.length)
-  return text
 }
 
 /** Empty, or what went wrong: the devices exist whether or not their attributes can be saved. */

@@ -24,7 +24,9 @@ import { LoginLimit } from '../../src/uplink/login-limit.ts'
 import { Requests } from '../../src/uplink/requests.ts'
 import { Saver } from '../../src/uplink/saver.ts'
 import type { Settlement } from '../../src/waiters.ts'
+import { streamOver } from './changes.ts'
 import { ManualClock } from './clock.ts'
+import { jobsOver } from './jobs.ts'
 
 export const PRODUCT = 'pk'
 export const ORG = 'o1'
@@ -129,9 +131,15 @@ export class HttpDevicesRig {
     const tokens = new TokenService({ tokens: store, fleet, newToken, clockWindowMs: 600_000 })
     const notify = async () => undefined
     const bounds = { maxInputBytes: 65_536, openBeyondLoopback: false }
+    const shared = {
+      tokens,
+      notify,
+      changes: streamOver({ store, fleet, clock, log }),
+      jobs: jobsOver({ store, engine, fleet, clock, log }),
+    }
     this.app = buildApp({
       leaving: { isLeaving: false },
-      ...{ engine, store, fleet, clock, log, metrics, tokens, notify, auth, ...bounds, intake, devices: this.devices },
+      ...{ engine, store, fleet, clock, log, metrics, ...shared, auth, ...bounds, intake, devices: this.devices },
     })
     this.mqtt = new MqttListener({
       ...{ engine, fleet, clock, log, requests: this.requests },
@@ -207,6 +215,7 @@ export class HttpDevicesRig {
     }
     const accepted = await this.engine.enqueue(id, command, wait)
     if (!accepted.ok) throw new Error(accepted.message)
+    if ('repeated' in accepted) throw new Error(`repeats ${accepted.repeated.commandId}`)
     return { id: accepted.command.id, settlement: accepted.settlement, command: accepted.command }
   }
 

@@ -9,6 +9,7 @@ import { Ids } from '../../src/core/ids.ts'
 import { Engine } from '../../src/engine.ts'
 import { parseFleetFile } from '../../src/fleet/file.ts'
 import { Fleet } from '../../src/fleet/fleet.ts'
+import { permissions } from '../../src/fleet/grants.ts'
 import { randomKey, Secrets } from '../../src/fleet/secrets.ts'
 import { type AppOptions, buildApp } from '../../src/http/app.ts'
 import { TokenService } from '../../src/http/tokens.ts'
@@ -16,16 +17,19 @@ import type { Log } from '../../src/log.ts'
 import { Metrics } from '../../src/metrics.ts'
 import { openMemory } from '../../src/store/memory.ts'
 import type { Store } from '../../src/store/store.ts'
+import type { Stream, StreamOptions } from '../../src/stream/stream.ts'
+import { streamOver } from './changes.ts'
 import { ManualClock } from './clock.ts'
+import { jobsOver } from './jobs.ts'
 import { type Answer, APP, Application, fleetFile, ORG, PRODUCT, STRANGER } from './server.ts'
 
 const key = (letter: string) => ({
   appKey: `00000000-0000-4000-8000-${letter.repeat(12)}`,
   appSecret: `secret-of-application-${letter}`,
 })
-/** may control the devices of PRODUCT only */
+/** may control and change the devices of PRODUCT only */
 export const BY_PRODUCT = key('1')
-/** may control a1 and read a2 */
+/** may control and change a1, and read a2 */
 export const BY_ASSET = key('2')
 /** may do nothing */
 export const NOBODY = key('3')
@@ -66,10 +70,16 @@ const services = {
 export function httpFleet(): string {
   const fleet = JSON.parse(fleetFile(4))
   const [organization] = fleet.organizations
-  const grant = (actions: string[], scope: unknown) => ({ resource: 'Asset', actions, scope })
+  /** for commands and for the devices themselves */
+  const grants = (which: 'all' | 'read', scope: unknown) =>
+    (['Asset', 'Device'] as const).map(resource => ({
+      resource,
+      actions: [permissions[resource][which === 'all' ? 0 : 1]],
+      scope,
+    }))
   organization.applications.push(
-    { ...BY_PRODUCT, grants: [grant(['Control'], { productKeys: [PRODUCT] })] },
-    { ...BY_ASSET, grants: [grant(['Control'], { assetIds: ['a1'] }), grant(['Read'], { assetIds: ['a2'] })] },
+    { ...BY_PRODUCT, grants: grants('all', { productKeys: [PRODUCT] }) },
+    { ...BY_ASSET, grants: [...grants('all', { assetIds: ['a1'] }), ...grants('read', { assetIds: ['a2'] })] },
     { ...NOBODY, grants: [] },
   )
   organization.models.push({ modelId: 'typed', measurepoints: points, services })
@@ -129,20 +139,37 @@ export interface AppRig {
   readonly clock: ManualClock
   readonly engine: Engine
   readonly store: Store
+  readonly fleet: Fleet
   readonly metrics: Metrics
+  /** the stream of changes; its webhooks are not delivered unless it is started */
+  readonly changes: Stream
   readonly app: Application
   /** moves time on and waits until the engine rests */
   advance(ms: number): Promise<void>
   stop(): Promise<void>
 }
 
-export interface AppRigOptions extends Partial<Pick<AppOptions, 'auth' | 'log' | 'openBeyondLoopback'>> {
+type Given = 'auth' | 'log' | 'openBeyondLoopback' | 'adminToken' | 'routes'
+export interface AppRigOptions extends Partial<Pick<AppOptions, Given>> {
   readonly startAt?: number
+  /** where new names and secrets come from */
+  readonly randomBytes?: (size: number) => Buffer
   readonly store?: Store
+  readonly stream?: Partial<StreamOptions>
   /** the largest id that this node gave before */
   readonly lastCommandId?: string
   /** touches the server before it listens */
   readonly before?: (fastify: FastifyInstance) => void
+}
+
+/** The same store, but for some of its methods. */
+export function altered(store: Store, methods: Partial<Store>): Store {
+  return new Proxy(store, {
+    get: (target, name) => {
+      const method = Reflect.get(methods, name) ?? Reflect.get(target, name)
+      return typeof method === 'function' ? method.bind(target) : method
+    },
+  })
 }
 
 const quiet: Log = { info: () => undefined, warn: () => undefined, error: () => undefined }
@@ -150,9 +177,9 @@ const quiet: Log = { info: () => undefined, warn: () => undefined, error: () => 
 /** The HTTP app on a real socket with a real engine behind it; the clock stands still until the test moves it. */
 export async function startApp(options: AppRigOptions = {}): Promise<AppRig> {
   const { startAt, store = openMemory(), lastCommandId = null, before, auth = 'signature', log = quiet } = options
-  const { openBeyondLoopback = false } = options
+  const { openBeyondLoopback = false, adminToken = null, routes = [] } = options
   const clock = new ManualClock(startAt)
-  const fleet = new Fleet(store, new Secrets(randomKey()))
+  const fleet = new Fleet(store, new Secrets(randomKey()), options.randomBytes)
   const parsed = parseFleetFile(httpFleet(), 'fleet.json')
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems))
   await fleet.apply(parsed.file, clock.now())
@@ -165,21 +192,34 @@ export async function startApp(options: AppRigOptions = {}): Promise<AppRig> {
     clock,
     ids,
     log,
-    observer: metrics,
+    observer: {
+      batch: (inputs, durationMs) => {
+        metrics.batch(inputs, durationMs)
+        changes.stir()
+      },
+      transition: event => metrics.transition(event),
+      published: () => metrics.published(),
+      reply: outcome => metrics.reply(outcome),
+    },
     queueCap: 50,
     retentionMs: 604_800_000,
     defer,
   })
+  const changes = streamOver({ store, fleet, clock, log }, { observer: metrics, ...options.stream })
   await engine.start()
+  const jobs = jobsOver({ store, engine, fleet, clock, log })
+  jobs.start()
   const newToken = () => randomBytes(32).toString('base64url')
   const tokens = new TokenService({ tokens: store, fleet, newToken, clockWindowMs: 600_000 })
-  const parts = { engine, store, fleet, tokens, clock, metrics, log, auth }
+  const parts = { engine, store, fleet, tokens, clock, metrics, log, auth, changes, jobs }
   const fastify = buildApp({
     leaving: { isLeaving: false },
     ...parts,
     notify: async () => undefined,
     maxInputBytes: 65_536,
     openBeyondLoopback,
+    adminToken,
+    routes,
   })
   before?.(fastify)
   await fastify.listen({ host: '127.0.0.1', port: 0 })
@@ -188,12 +228,26 @@ export async function startApp(options: AppRigOptions = {}): Promise<AppRig> {
     for (let i = 0; i < 4; i++) {
       await new Promise(resolve => setImmediate(resolve))
       await engine.idle()
+      await jobs.idle()
     }
   }
   const stop = async () => {
-    await Promise.all([fastify.close(), engine.stop()])
+    await jobs.stop()
+    await Promise.all([fastify.close(), engine.stop(), changes.stop()])
     await store.close()
   }
   const app = new Application(url, APP, () => clock.now())
-  return { url, fastify, clock, engine, store, metrics, app, advance: ms => clock.advance(ms, rest), stop }
+  return {
+    url,
+    fastify,
+    clock,
+    engine,
+    store,
+    fleet,
+    metrics,
+    changes,
+    app,
+    advance: ms => clock.advance(ms, rest),
+    stop,
+  }
 }

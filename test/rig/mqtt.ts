@@ -186,6 +186,7 @@ export class MqttRig {
       false,
     )
     if (!accepted.ok) throw new Error(accepted.message)
+    if ('repeated' in accepted) throw new Error(`repeats ${accepted.repeated.commandId}`)
     return accepted.command.id
   }
 

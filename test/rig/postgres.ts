@@ -267,4 +267,6 @@ const EMPTY = `set session_replication_role = replica;
     for name in select sequencename from pg_sequences where schemaname = 'public' loop
       execute format('alter sequence %I restart', name);
     end loop;
+    -- The one row that a new database has.
+    if to_regclass('stream') is not null then insert into stream (id, given, lost) values (1, 0, 0); end if;
   end $$`

@@ -8,6 +8,7 @@ import mqtt, { type IClientOptions, type MqttClient } from 'mqtt'
 import { type Logger, pino } from 'pino'
 import { readServeConfig } from '../../src/cli/config.ts'
 import { type Server, startServer } from '../../src/cli/serve.ts'
+import { permissions } from '../../src/fleet/grants.ts'
 import { encryption, signature } from '../../src/http/signature.ts'
 
 export const ORG = 'o15541858646501'
@@ -35,7 +36,13 @@ export function fleetFile(more = 0): string {
     deviceSecret: deviceSecret(deviceKey),
     timezone: '+08:00',
   })
-  const grant = (actions: string[]) => [{ resource: 'Asset', actions, scope: 'all' }]
+  /** of everything there is, all or reading */
+  const grant = (which: 'all' | 'read') =>
+    Object.entries(permissions).map(([resource, [all, read]]) => ({
+      resource,
+      actions: which === 'all' ? [all, read] : [read],
+      scope: 'all',
+    }))
   const name = (text: string) => ({ defaultValue: text, i18nValue: { en_US: text } })
   return JSON.stringify({
     organizations: [
@@ -43,8 +50,8 @@ export function fleetFile(more = 0): string {
         orgId: ORG,
         name: 'Demo',
         applications: [
-          { ...APP, grants: grant(['Control', 'Read']) },
-          { ...READER, grants: grant(['Read']) },
+          { ...APP, grants: grant('all') },
+          { ...READER, grants: grant('read') },
         ],
         models: [
           {
@@ -72,7 +79,7 @@ export function fleetFile(more = 0): string {
       {
         orgId: 'oOther',
         name: 'Other',
-        applications: [{ ...STRANGER, grants: grant(['Control', 'Read']) }],
+        applications: [{ ...STRANGER, grants: grant('all') }],
         products: [{ productKey: 'otherPk', productSecret: 'x', productName: name('Other') }],
         devices: [{ ...device('other1', 'other1'), productKey: 'otherPk' }],
       },
@@ -101,7 +108,8 @@ export async function startRig(args: string[] = [], fleet = fleetFile(), log: Lo
 
 async function openRig(folder: string, args: string[], log: Logger): Promise<Rig> {
   const file = join(folder, 'fleet.json')
-  const base = ['--http', '0', '--mqtt', '0', '--store', `sqlite:${join(folder, 'downlink.db')}`, '--fleet', file]
+  const store = args.includes('--store') ? [] : ['--store', `sqlite:${join(folder, 'downlink.db')}`]
+  const base = ['--http', '0', '--mqtt', '0', '--fleet', file, ...store]
   const read = readServeConfig([...base, '--ready-after', '50', ...args], {})
   if (!read.ok) throw new Error(read.problems.join('\n'))
   const server = await startServer(read.config, log)
@@ -130,7 +138,7 @@ export interface CallOptions {
   /** changes the request after it was signed */
   readonly headers?: Record<string, string>
   readonly timestamp?: number
-  /** what is called: commands unless said otherwise */
+  /** what is called: commands unless said otherwise; a path where it begins with a slash */
   readonly resource?: string
 }
 
@@ -182,7 +190,8 @@ export class Application {
       'apim-timestamp': String(timestamp),
       'apim-signature': signature(this.token, pairs, Buffer.from(body), String(timestamp), appSecret),
     }
-    return { path: `/connect-service/v2.1/${resource}?${typeof params === 'string' ? params : query}`, headers }
+    const path = resource.startsWith('/') ? resource : `/connect-service/v2.1/${resource}`
+    return { path: `${path}?${typeof params === 'string' ? params : query}`, headers }
   }
 
   on(device: Record<string, string>): DeviceCalls {
@@ -268,8 +277,14 @@ export class TestDevice {
   /** makes the reply to a command, or undefined for none */
   answer: (received: Received) => object | undefined = ({ payload }) => ({ id: payload.id, code: 200, data: {} })
 
-  constructor(mqttUrl: string, deviceKey: string, options: IClientOptions = {}, productKey = PRODUCT) {
-    const { clientId, username, password } = credentials(deviceKey, deviceSecret(deviceKey), productKey)
+  constructor(
+    mqttUrl: string,
+    deviceKey: string,
+    options: IClientOptions = {},
+    productKey = PRODUCT,
+    secret = deviceSecret(deviceKey),
+  ) {
+    const { clientId, username, password } = credentials(deviceKey, secret, productKey)
     this.client = mqtt.connect(mqttUrl, { clientId, username, password, reconnectPeriod: 0, ...options })
     this.client.on('error', () => undefined)
     this.client.on('message', (topic, payload) => {
