@@ -72,19 +72,42 @@ export class Caller {
     params: Readonly<Record<string, string>>,
     body: object | null,
   ): Promise<Answer> {
+    const { path, headers, text } = this.signed('/connect-service/v2.1/commands', { assetId, ...params }, body)
+    const { status, port, body: answer } = await this.#exchange(httpUrl, 'POST', path, headers, text)
+    return { status, code: Number(answer.code ?? Number.NaN), msg: String(answer.msg), data: answer.data, port }
+  }
+
+  /** One signed call of the server's own API, with all that its answer says. Throws NoAnswer where none came. */
+  async ours(
+    httpUrl: string,
+    method: string,
+    route: string,
+    params: Readonly<Record<string, string>> = {},
+    body: object | null = null,
+  ): Promise<Record<string, unknown>> {
+    const { path, headers, text } = this.signed(route, params, body)
+    const { body: answer } = await this.#exchange(httpUrl, method, path, headers, text)
+    if (answer.code !== 0) throw new Error(`${method} ${route} was answered with ${JSON.stringify(answer)}`)
+    return answer
+  }
+
+  /** A call as it is sent: its path with the query, its headers, its body. */
+  signed(
+    route: string,
+    params: Readonly<Record<string, string>>,
+    body: object | null = null,
+  ): { readonly path: string; readonly headers: Readonly<Record<string, string>>; readonly text: string } {
     if (this.#token === null) throw new Error('login comes first')
-    const query = { orgId: ORG, assetId, ...params }
+    const query = { orgId: ORG, ...params }
     const text = body === null ? '' : JSON.stringify(body)
     const timestamp = String(Date.now())
-    const signed = Object.entries(query).sort(([left], [right]) => (left < right ? -1 : 1))
+    const pairs = Object.entries(query).sort(([left], [right]) => (left < right ? -1 : 1))
     const headers = {
       'apim-accesstoken': this.#token,
       'apim-timestamp': timestamp,
-      'apim-signature': sha256(this.#token + signed.flat().join('') + text + timestamp + APP.appSecret),
+      'apim-signature': sha256(this.#token + pairs.flat().join('') + text + timestamp + APP.appSecret),
     }
-    const path = `/connect-service/v2.1/commands?${new URLSearchParams(query)}`
-    const { status, port, body: answer } = await this.#exchange(httpUrl, 'POST', path, headers, text)
-    return { status, code: Number(answer.code ?? Number.NaN), msg: String(answer.msg), data: answer.data, port }
+    return { path: `${route}?${new URLSearchParams(query)}`, headers, text }
   }
 
   /** The status of a plain GET, or null where nobody answers. */

@@ -78,6 +78,8 @@ const GETS_MAX = 2_000
 /** Codes of answers that say how a command, a cancel or a read went: done, its device's error, away, full, not sent in time, timed out, no such command. */
 const ORDINARY: ReadonlySet<number> = new Set([0, 2_000, 11404, 11888, 11900, 11902, 11904, 11915])
 const UNAVAILABLE = 99503
+/** the store was lost while it wrote */
+const OUTCOME_UNKNOWN = 99504
 
 export async function clusterRun(options: ClusterRunOptions, plan: Plan): Promise<ClusterResult> {
   const run = new ClusterRun(options)
@@ -178,7 +180,7 @@ class ClusterRun implements Wire, Hearing {
   // --- what callers are told ---------------------------------------------------------------------------------------
 
   answer({ status, code, msg, data }: Answer): ReturnType<Hearing['answer']> {
-    const isUnavailable = status === 503 && code === UNAVAILABLE
+    const isUnavailable = status === 503 && (code === UNAVAILABLE || code === OUTCOME_UNKNOWN)
     this.#count(isUnavailable ? `${status} ${code}` : 'answered')
     if (!isUnavailable) {
       if (this.#isUnderLoad) this.#heard()
@@ -186,7 +188,7 @@ class ClusterRun implements Wire, Hearing {
         this.ledger.contradiction(`a caller was answered ${status} ${code} ${msg} ${JSON.stringify(data)}`)
       return 'judged'
     }
-    if (/not known whether/.test(msg)) return 'unknown'
+    if (code === OUTCOME_UNKNOWN) return 'unknown'
     // With a command, it says that the command is on record, and its end is not awaited.
     return data === null ? 'refused' : 'judged'
   }

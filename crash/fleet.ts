@@ -69,7 +69,15 @@ export class Fleet {
         {
           orgId: ORG,
           name: 'Crash',
-          applications: [{ ...APP, grants: [{ resource: 'Asset', actions: ['Control', 'Read'], scope: 'all' }] }],
+          applications: [
+            {
+              ...APP,
+              grants: [
+                { resource: 'Asset', actions: ['Control', 'Read'], scope: 'all' },
+                { resource: 'Organization', actions: ['FullAccess'], scope: 'all' },
+              ],
+            },
+          ],
           products: [
             { productKey: PRODUCT, ...secret },
             { productKey: GATEWAY_PRODUCT, productType: 'Gateway', ...secret },

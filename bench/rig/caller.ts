@@ -51,6 +51,20 @@ export class Caller {
     return commandId
   }
 
+  /** A signed call of anything else; the answer's envelope. */
+  async ask<T>(method: string, path: string, query: Readonly<Record<string, string>> = {}, body = ''): Promise<T> {
+    const params = { orgId: ORG, ...query }
+    const timestamp = String(Date.now())
+    const pairs = Object.entries(params).map(([name, value]) => ({ name, value }))
+    const headers = {
+      'apim-accesstoken': this.#token,
+      'apim-timestamp': timestamp,
+      'apim-signature': signature(this.#token, pairs, Buffer.from(body), timestamp, APP.appSecret),
+    }
+    const text = await this.#send(method, `${path}?${new URLSearchParams(params)}`, headers, body)
+    return JSON.parse(text) as T
+  }
+
   /** How many commands this server has seen reach the state, by its metrics. */
   async transitions(to: string): Promise<number> {
     const text = await this.#send('GET', '/metrics', {}, '')

@@ -47,6 +47,8 @@ export interface ServerProcess {
   readonly httpUrl: URL
   readonly mqttUrl: URL
   readonly pid: number
+  /** kill -9; resolves when it is gone */
+  kill(): Promise<void>
   /** SIGTERM; resolves when it has ended. Throws where it ended otherwise than it should, with what it said. */
   stop(): Promise<void>
 }
@@ -56,9 +58,10 @@ process.on('exit', () => {
   for (const child of alive) child.kill('SIGKILL')
 })
 
-/** Starts `downlink serve` on free ports; resolves when it listens. */
+/** Starts `downlink serve`, on free ports unless `more` has some; resolves when it listens. */
 export async function startServer(store: string, fleet: string, more: readonly string[] = []): Promise<ServerProcess> {
-  const args = ['dist/main.js', 'serve', '--http', '0', '--mqtt', '0', '--store', store, '--fleet', fleet]
+  const ports = more.includes('--http') ? [] : ['--http', '0', '--mqtt', '0']
+  const args = ['dist/main.js', 'serve', ...ports, '--store', store, '--fleet', fleet]
   const child = spawn(process.execPath, [...args, '--queue-cap', String(QUEUE_CAP), '--log-level', 'warn', ...more], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: process.env.PATH ?? '', DOWNLINK_SECRET_KEY: SECRET_KEY },
@@ -84,5 +87,9 @@ export async function startServer(store: string, fleet: string, more: readonly s
     const [code] = await ended
     if (code !== 0) throw new Error(`the server ended with ${code}: ${words}`)
   }
-  return { httpUrl: http!, mqttUrl: mqtt!, pid: child.pid!, stop }
+  const kill = async (): Promise<void> => {
+    child.kill('SIGKILL')
+    await ended
+  }
+  return { httpUrl: http!, mqttUrl: mqtt!, pid: child.pid!, kill, stop }
 }
