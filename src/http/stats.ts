@@ -81,7 +81,12 @@ export const stats: Route = route({
     const steps = Math.ceil((to - from) / (stepS * 1_000))
     if (to <= from) return failure(invalid('to', 'must be after from'))
     if (steps > STATS_STEPS_MAX)
-      return failure(invalid('stepS', `gives ${steps} steps, and there may be ${STATS_STEPS_MAX}: take longer steps, or a shorter range`))
+      return failure(
+        invalid(
+          'stepS',
+          `gives ${steps} steps, and there may be ${STATS_STEPS_MAX}: take longer steps, or a shorter range`,
+        ),
+      )
     const tallies = await call.store.tallies(call.orgId, productKeys, from, to, stepS * 1_000)
     const total = noSums()
     const series = Array.from({ length: steps }, (_, n) => ({ at: from + n * stepS * 1_000, ...noSums() }))
