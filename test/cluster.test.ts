@@ -96,6 +96,28 @@ describe.each([
     expect(await calls(a, 1).set(1, instant)).toMatchObject({ code: 4711, msg: 'broken', data: { deviceCode: 4711 } })
   })
 
+  it('carry out once what is called at both with one key, and tell all the same', async () => {
+    const [a, b] = await nodes(2, [...args])
+    const device = await come(b, 1)
+    device.answer = ({ payload }) => ({ id: payload.id, code: 200, data: { ok: true } })
+    const apps = [a, b].map(server => new Application(server.httpUrl, APP))
+    const params = { orgId: ORG, assetId: 'a1', serviceId: 'reboot', action: 'invokeService' }
+    const call = async (i: number, key: string, over: Record<string, string>, delay = 1) => {
+      const options = { body: { inputData: { delay } }, headers: { 'idempotency-key': key } }
+      const { status, code, data } = await apps[i % 2]!.call({ ...params, ...over }, options)
+      return { status, code, data }
+    }
+    const instants = await Promise.all(Array.from({ length: 10 }, (_, i) => call(i, 'instant', instant)))
+    expect(instants[0]).toMatchObject({ code: 0, data: { outputData: { ok: true } } })
+    expect(new Set(instants.map(told => JSON.stringify(told))).size).toBe(1)
+    const cached = await Promise.all(Array.from({ length: 10 }, (_, i) => call(i, 'cached', { pendingTtl: '60' })))
+    expect(new Set(cached.map(told => JSON.stringify(told))).size).toBe(1)
+    await device.count(2)
+    expect(device.ids()).toEqual([instants[0]?.data.commandId, cached[0]?.data.commandId])
+    expect(await call(1, 'instant', instant, 2)).toMatchObject({ status: 409, code: errors.keyReused.code })
+    expect((await calls(a, 1).search()).pagination.totalSize).toBe(2)
+  })
+
   it('close the connection of a device that has come to the other', async () => {
     const [a, b] = await nodes(2, [...args])
     const old = await come(a, 1)

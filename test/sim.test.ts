@@ -42,7 +42,6 @@ describe.each(['memory', 'sqlite'] as const)('on %s', store => {
       'call answered as a repeat, open',
       'call answered as a repeat, over',
       'call refused 99409',
-      'caller joins those who wait',
       'change followed',
     ])
       expect(seen.get(what) ?? 0, what).toBeGreaterThan(0)
@@ -68,7 +67,6 @@ describe('with three nodes', () => {
       'node number taken over',
       'life of a node ended',
       'call answered as a repeat, over',
-      'caller joins those who wait',
       'event placed',
     ])
       expect(seen.get(what) ?? 0, what).toBeGreaterThan(0)
