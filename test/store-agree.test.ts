@@ -405,7 +405,7 @@ describe.each(others)('$name', ({ open, stop }) => {
   afterEach(() => rmSync(folder, { recursive: true }))
   afterAll(stop)
 
-  test('agrees with the memory store on any history', { timeout: 120_000 }, async () => {
+  test('agrees with the memory store on any history', { timeout: 300_000 }, async () => {
     let run = 0
     let [deleted, kept, lost] = [0, 0, 0]
     const reached = new Set<State>()
