@@ -16,7 +16,7 @@ import type { Surroundings } from './units.ts'
 const THINK_MAX_MS = 1_500
 const BURST_MAX = 6
 const MANY = 7
-const MANY_TWICE = 0.25
+const MANY_TWICE = 0.5
 /** characters; three of these are more than a connection may have on its way */
 const LARGE = 60_000
 const ALL_LARGE = 0.07

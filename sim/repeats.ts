@@ -19,6 +19,8 @@ export interface Request {
 const KEYED = 0.35
 const KEY_OF_ANOTHER = 0.1
 const OTHER_APPLICATION = 0.15
+/** chance that another application has the same key at the same moment */
+const SIDE_BY_SIDE = 0.05
 const KEEPS_MS = [2_000, 10_000, 60_000, 3_600_000] as const
 const REMEMBERED = 16
 const AT_ONCE = 0.1
@@ -60,6 +62,7 @@ export class Repeats {
     const { random } = this.#around.world
     this.#known.push(request)
     if (this.#known.length > REMEMBERED) this.#known.shift()
+    if (random.chance(SIDE_BY_SIDE)) this.#repeat(ofAnother(request, request.once), 'another application')
     if (random.chance(AT_ONCE)) this.#repeat(request, 'at once')
     if (random.chance(SOON)) this.#later(random.int(0, SOON_MAX_MS), request, 'soon')
   }
@@ -117,3 +120,9 @@ export class Repeats {
     if (how === 'at once' && world.random.chance(TWICE)) this.#send(request)
   }
 }
+
+/** The same of another application, whose key it is not. */
+const ofAnother = (request: Request, once: Once): Request => ({
+  ...request,
+  once: { ...once, application: once.application === 'other' ? 'application' : 'other' },
+})

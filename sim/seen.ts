@@ -35,6 +35,7 @@ const always: readonly string[] = [
   'caller repeats, as its key lapses',
   'caller repeats, another request',
   'caller repeats, another device',
+  'caller repeats, another application',
   'change followed',
   'stream read again',
 ]
