@@ -21,6 +21,8 @@ import { Cutter } from './rig/cutter.ts'
 import { APP, fleetFile, ORG, PRODUCT, READER, type Rig, startRig, TestDevice } from './rig/server.ts'
 
 const TOKEN_GET = '/apim-token-service/v2.0/token/get'
+/** of the form that they have, and of nobody */
+const TOKEN = `dlo_${'A'.repeat(43)}`
 /** each test takes its own */
 const DEVICES = 50
 let rig: Rig
@@ -190,6 +192,21 @@ describe('search', () => {
     expect(found).toEqual(ids)
   })
 
+  it('is had by page for who pages by himself, with how many there are', async () => {
+    const [client, { device }] = [clientOf(), fresh()]
+    const ids: string[] = []
+    for (let value = 0; value < 5; value++)
+      ids.unshift((await client.setMeasurepoint(device, 'Int_value', value, { pendingTtl: 600 })).commandId)
+    const second = await client.searchPage(device, { expression: 'state = 1', pageNo: 2, pageSize: 2 })
+    expect(second.commands.map(({ commandId }) => commandId)).toEqual(ids.slice(2, 4))
+    expect(second).toMatchObject({ pageNo: 2, pageSize: 2, totalSize: 5 })
+    expect((await client.searchPage(device)).commands).toHaveLength(5)
+    const none = { commands: [], pageNo: 4, pageSize: 2, totalSize: 5 }
+    expect(await client.searchPage(device, { pageNo: 4, pageSize: 2 })).toEqual(none)
+    expect(await errorOf(client.searchPage(device, { pageNo: 0 }))).toMatchObject({ code: codes.invalidArgument })
+    expect(cutter.asked('search')).toBe(4)
+  })
+
   it('ends where its reader does', async () => {
     const [client, { device }] = [clientOf(), fresh()]
     for (let value = 0; value < 3; value++)
@@ -253,6 +270,14 @@ describe('views', () => {
     expect(new Set(listed.map(line => line.assetId)).size).toBe(DEVICES + 1)
     expect((await all(client.devices({ text: assetId, waiting: true }))).map(line => line.assetId)).toContain(assetId)
     expect((await client.topDevices('waiting', { limit: 1 }))[0]?.waiting).toBeGreaterThanOrEqual(2)
+    const first = await client.devicePage({ productKey: PRODUCT, limit: 2 })
+    expect(first.devices).toEqual(listed.slice(0, 2))
+    const rest = await client.devicePage({ productKey: PRODUCT, after: first.next ?? 0 })
+    expect([...first.devices, ...rest.devices]).toEqual(listed)
+    expect([typeof first.next, rest.next]).toEqual(['number', null])
+    const model = await client.thingModel(assetId)
+    expect(model).toMatchObject({ modelId: 'demo', measurepoints: { Fixed: { dataType: 'INT', writable: false } } })
+    expect(model?.services.reboot?.inputData).toMatchObject([{ identifier: 'delay', dataType: 'INT' }])
     const queue = await client.queue(assetId)
     expect(queue.commands.map(command => command.commandId)).toEqual([commandId, second.commandId])
     const why = await client.explain(second.commandId)
@@ -678,6 +703,55 @@ describe('events', () => {
     expect(cutter.asked('/v1/events')).toBeGreaterThan(3)
   })
 
+  it('say when they are followed, and each time that they are not', async () => {
+    const [client, { device, assetId }] = [clientOf({ sleep: async () => undefined, retries: 1 }), fresh()]
+    const { commandId } = await client.setMeasurepoint(device, 'Int_value', 1, { pendingTtl: 600 })
+    const { next } = await client.changes({ assetId })
+    const told: string[] = []
+    const helper = clientOf({ server: rig.server.httpUrl })
+    const onOpen = () => {
+      told.push('open')
+      if (told.length === 1) cutter.cut()
+      else void helper.cancel(device, commandId)
+    }
+    const onLost = (error: unknown) => {
+      told.push(error instanceof NoAnswer ? `lost: ${error.why}` : `lost: ${error}`)
+      // Broken off, and then not to be had again twice, each time with its one repeat; then it is.
+      if (told.length === 2) cutter.fault = () => 'refuse'
+      if (told.length === 4) cutter.fault = () => 'pass'
+    }
+    for await (const { state } of client.events({ assetId, after: next, onOpen, onLost })) {
+      told.push(`${state}`)
+      if (told.length > 5) break
+    }
+    expect(told).toEqual(['open', 'lost: lost', 'lost: lost', 'lost: lost', 'open', 'cancelled'])
+    expect((await client.get(device, commandId)).state).toBe(State.cancelled)
+  })
+
+  it('are not followed on where the caller is let in no more, or the signal says so: that is thrown, and not told', async () => {
+    const refusal = JSON.stringify({ code: 1203, status: 1203, msg: 'ended', requestId: 'r', data: null })
+    let asked = 0
+    const listener: RequestListener = (_, response) => {
+      asked += 1
+      if (asked > 1) response.writeHead(401).end(refusal)
+      else response.writeHead(200, { 'content-type': 'text/event-stream' }).end('id: a\nevent: cursor\ndata: {}\n\n')
+    }
+    const told: string[] = []
+    const callbacks = { onOpen: () => void told.push('open'), onLost: () => void told.push('lost') }
+    await withOther(listener, async server => {
+      const client = new Downlink({ server, orgId: ORG, operatorToken: TOKEN, sleep: async () => undefined })
+      const error = await errorOf(all(client.events(callbacks)))
+      expect(error).toBeInstanceOf(NoToken)
+      expect(error.next).toContain('downlink console token')
+      expect([told, asked]).toEqual([['open', 'lost'], 2])
+    })
+    const controller = new AbortController()
+    const onOpen = () => controller.abort(new Error('enough'))
+    const events = clientOf().events({ ...callbacks, onOpen, signal: controller.signal })
+    await expect(all(events)).rejects.toThrow('enough')
+    expect(told).toEqual(['open', 'lost'])
+  })
+
   it('can be had by page, in the same words', async () => {
     const [client, { device, assetId }] = [clientOf(), fresh()]
     const { commandId } = await client.setMeasurepoint(device, 'Int_value', 1, { pendingTtl: 600 })
@@ -786,7 +860,12 @@ describe('a client', () => {
     [{ orgId: '' }, /^orgId: /],
     [{ appSecret: undefined }, /^appSecret: must be a text; .*say open: true/],
     [{ appKey: '' }, /^appKey: /],
-    [{ open: true }, /^open: goes without appKey and appSecret/],
+    [{ open: true }, /^open: goes without appKey, appSecret and operatorToken/],
+    [{ operatorToken: TOKEN }, /^operatorToken: goes without appKey and appSecret/],
+    [{ appKey: undefined, appSecret: undefined, operatorToken: TOKEN, open: true }, /^open: goes without/],
+    [{ appKey: undefined, appSecret: undefined, operatorToken: APP.appSecret }, /^operatorToken: must be dlo_ and 43/],
+    [{ appKey: undefined, appSecret: undefined, operatorToken: `${TOKEN}\n` }, /^operatorToken: must be dlo_ and 43/],
+    [{ appKey: undefined, appSecret: undefined, operatorToken: '' }, /^operatorToken: must be dlo_ and 43/],
     [{ retries: -1 }, /^retries: /],
     [{ retries: 1.5 }, /^retries: /],
   ])('that makes no sense is not made: %j', (wrong, said) => {

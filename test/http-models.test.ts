@@ -3,8 +3,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { MODELS_MAX } from '../src/core/limits.ts'
 import { FleetCalls, newProduct } from './rig/fleet-calls.ts'
-import { type AppRig, BY_PRODUCT, expectRefused, startApp } from './rig/http.ts'
-import { type APP, Application, ORG, PRODUCT, READER, STRANGER } from './rig/server.ts'
+import { type AppRig, BY_ASSET, BY_PRODUCT, expectRefused, NOBODY, startApp } from './rig/http.ts'
+import { APP, Application, ORG, PRODUCT, READER, STRANGER } from './rig/server.ts'
 
 let rig: AppRig
 let app: FleetCalls
@@ -79,6 +79,37 @@ describe('get', () => {
     expectRefused(await as(BY_PRODUCT).models('get', undefined, { modelId: 'demo' }), 99403, 'Model')
     expectRefused(await as(READER).models('create', pump), 99403, 'Model: FullAccess')
     expectRefused(await as(READER).models('update', pump, { modelId: 'demo' }), 99403, 'Model: FullAccess')
+  })
+})
+
+describe('of a device', () => {
+  const of = (assetId: string, credentials = APP, orgId = ORG) => {
+    const caller = new Application(rig.url, credentials, () => rig.clock.now())
+    return caller.call({ orgId }, { method: 'GET', resource: `/v1/devices/${assetId}/thing-model` })
+  }
+
+  it('is the model of its product, as the API of models shows it, and as it is by now', async () => {
+    for (const [assetId, modelId] of [
+      ['a1', 'demo'],
+      ['t1', 'typed'],
+    ] as const)
+      expect((await of(assetId)).data).toEqual((await app.models('get', undefined, { modelId })).data)
+    await app.models('update', { measurepoints: { Other: { dataType: 'INT' } } }, { modelId: 'demo' })
+    expect(Object.keys((await of('a1')).data.measurepoints)).toEqual(['Other'])
+  })
+
+  it('is null where the product has none', async () => {
+    expect(await of('free1')).toMatchObject({ code: 0, data: null })
+  })
+
+  it('is for whoever may see the device, without a grant for models', async () => {
+    expectRefused(await as(BY_ASSET).models('get', undefined, { modelId: 'demo' }), 99403, 'Model')
+    for (const assetId of ['a1', 'a2']) expect((await of(assetId, BY_ASSET)).data.modelId).toBe('demo')
+    expectRefused(await of('a3', BY_ASSET), 99403, 'Asset a3 needs Read')
+    expectRefused(await of('a1', NOBODY), 99403, 'Asset: Read')
+    expectRefused(await of('other1'), 99404, 'device not found')
+    expectRefused(await of('a1', STRANGER, 'oOther'), 99404, 'device not found')
+    expectRefused(await of('nothing'), 99404, 'device not found')
   })
 })
 

@@ -1,30 +1,25 @@
 // `downlink app create|list|rotate|grant|revoke|remove`: applications of an organization on a server that runs, by its administrator.
-// Not here: how they are sent (administrator.ts), what grants mean (fleet/grants.ts).
+// Not here: what the administrator's subcommands share (account.ts), how they are sent (administrator.ts), what grants mean (fleet/grants.ts).
 
-import { isKey } from '../core/command.ts'
 import { isObject } from '../core/json.ts'
-import { nearest } from '../core/nearest.ts'
-import { permissions } from '../fleet/grants.ts'
-import { type AdminCall, Administrator } from './administrator.ts'
-import { answered, jsonOption, serverOption, serverUrl } from './calling.ts'
-import { ADMIN_TOKEN_ENV } from './config.ts'
+import {
+  type Account,
+  asked,
+  commonOptions,
+  grantsNote,
+  grantsOption,
+  grantsText,
+  readAccount,
+  readGrants,
+  readScope,
+  scopeOptions,
+  tokenNote,
+} from './account.ts'
+import type { AdminCall } from './administrator.ts'
 import { type CommandSpec, type Environment, Given, type NameOf, option } from './options.ts'
 import { notUnderstood } from './shown.ts'
 import { Exit, printable, type Terminal, table, usageError } from './terminal.ts'
 
-const commonOptions = [
-  serverOption,
-  option('org', 'DOWNLINK_ORG', 'orgId', null, 'Organization of the application.'),
-  jsonOption,
-]
-const grantsOption = option('grants', null, 'list', null, 'Such as Asset:Control,Device:Read.')
-const scopeOptions = [
-  option('products', null, 'keys', null, 'Only for devices of these products, with commas;'),
-  option('assets', null, 'ids', null, 'or only for these devices, by their assets.'),
-]
-const tokenNote = `${ADMIN_TOKEN_ENV} (environment only) must be the one that the server was started with; a server in open mode needs none.`
-const words = Object.entries(permissions).map(([resource, [all, read]]) => `${resource}:${all} or :${read}`)
-const grantsNote = `Grants: ${words.join(', ')}. Who may do all may read. Asset: commands and what devices report; Device: the fleet itself.`
 const APP_KEY = { name: 'APP_KEY', required: true }
 
 export const createSpec = {
@@ -85,14 +80,7 @@ export const removeSpec = {
   notes: ['Commands that it sent stay as they are.', tokenNote],
 } as const satisfies CommandSpec
 
-type CommonName = (typeof commonOptions)[number]['name']
 type GrantName = NameOf<typeof grantSpec>
-type Scope = 'all' | { readonly productKeys: readonly string[] } | { readonly assetIds: readonly string[] }
-interface GrantWords {
-  readonly resource: string
-  readonly actions: readonly string[]
-}
-
 /** `downlink app create`. */
 export async function create(args: readonly string[], env: Environment, terminal: Terminal): Promise<Exit> {
   const given = new Given<NameOf<typeof createSpec>>(createSpec, args, env)
@@ -106,7 +94,7 @@ export async function create(args: readonly string[], env: Environment, terminal
     ...(appKey === null ? {} : { appKey }),
     grants: grants.map(grant => ({ ...grant, scope: scope ?? 'all' })),
   }
-  return asked(account, terminal, { method: 'POST', path: account.path, body }, showSecret)
+  return asked(account, terminal, { method: 'POST', path: applications(account), body }, showSecret)
 }
 
 /** `downlink app list`. */
@@ -114,7 +102,7 @@ export async function list(args: readonly string[], env: Environment, terminal: 
   const given = new Given<NameOf<typeof listSpec>>(listSpec, args, env)
   const account = readAccount(given, env)
   if (given.problems.length > 0) return usageError(terminal, listSpec, given.problems)
-  return asked(account, terminal, { method: 'GET', path: account.path }, (data, out) => {
+  return asked(account, terminal, { method: 'GET', path: applications(account) }, (data, out) => {
     if (!Array.isArray(data)) throw notUnderstood('data')
     if (data.length === 0) out.line('no applications')
     else for (const line of applicationTable(out, data)) out.line(line)
@@ -126,7 +114,7 @@ export async function rotate(args: readonly string[], env: Environment, terminal
   const given = new Given<NameOf<typeof rotateSpec>>(rotateSpec, args, env)
   const account = readAccount(given, env)
   if (given.problems.length > 0) return usageError(terminal, rotateSpec, given.problems)
-  const path = [...account.path, given.operand ?? '', 'secret']
+  const path = [...applications(account), given.operand ?? '', 'secret']
   return asked(account, terminal, { method: 'POST', path }, showSecret)
 }
 
@@ -138,7 +126,7 @@ export async function grant(args: readonly string[], env: Environment, terminal:
   const grants = readGrants(given, false)
   const scope = readScope(given) ?? 'all'
   if (given.problems.length > 0) return usageError(terminal, grantSpec, given.problems)
-  const path = [...account.path, given.operand ?? '', 'grant']
+  const path = [...applications(account), given.operand ?? '', 'grant']
   return askedEach(
     account,
     terminal,
@@ -154,7 +142,7 @@ export async function revoke(args: readonly string[], env: Environment, terminal
   const grants = readGrants(given, true)
   const scope = readScope(given)
   if (given.problems.length > 0) return usageError(terminal, revokeSpec, given.problems)
-  const path = [...account.path, given.operand ?? '', 'revoke']
+  const path = [...applications(account), given.operand ?? '', 'revoke']
   const bodies = grants.map(({ resource, actions }) => ({
     resource,
     ...(actions.length === 0 ? {} : { actions }),
@@ -173,43 +161,13 @@ export async function remove(args: readonly string[], env: Environment, terminal
   const account = readAccount(given, env)
   if (given.problems.length > 0) return usageError(terminal, removeSpec, given.problems)
   const appKey = given.operand ?? ''
-  return asked(account, terminal, { method: 'DELETE', path: [...account.path, appKey] }, (_data, out) =>
+  return asked(account, terminal, { method: 'DELETE', path: [...applications(account), appKey] }, (_data, out) =>
     out.line(`removed ${printable(appKey)}`),
   )
 }
 
-// --- what all of them have -----------------------------------------------------------------------------------------
-
-interface Account {
-  readonly administrator: Administrator
-  /** of the organization's applications */
-  readonly path: readonly string[]
-  readonly json: boolean
-  readonly howToSign: string
-}
-
-function readAccount(given: Given<CommonName>, env: Environment): Account {
-  const org = given.required('org')
-  const administrator = new Administrator(serverUrl(given), env[ADMIN_TOKEN_ENV] || null)
-  const howToSign = `Set ${ADMIN_TOKEN_ENV} to the administrator's token of the server.`
-  return { administrator, path: ['organizations', org, 'applications'], json: given.flag('json'), howToSign }
-}
-
-const asked = (
-  account: Account,
-  terminal: Terminal,
-  call: AdminCall,
-  show: (data: unknown, out: Terminal) => void,
-): Promise<Exit> =>
-  answered(
-    terminal,
-    account,
-    () => account.administrator.ask(call),
-    ({ data }, out) => {
-      show(data, out)
-      return Exit.ok
-    },
-  )
+/** The path to those of the organization. */
+const applications = ({ path }: Account): string[] => [...path, 'applications']
 
 /** One call after the other, up to the first that is refused; what the application may do after the last is shown. */
 async function askedEach(account: Account, terminal: Terminal, calls: readonly AdminCall[]): Promise<Exit> {
@@ -222,42 +180,6 @@ async function askedEach(account: Account, terminal: Terminal, calls: readonly A
     if (exit !== Exit.ok) return exit
   }
   return Exit.ok
-}
-
-/** `Asset:Control,Device:Read`, by resource. `bare`: a resource alone is all of its actions, as an empty list. */
-function readGrants(given: Given<'grants'>, bare: boolean): GrantWords[] {
-  const text = given.text('grants')
-  const byResource = new Map<string, string[]>()
-  for (const part of text === null ? [] : text.split(',')) {
-    const [resource = '', action] = part.trim().split(':')
-    const known: readonly string[] | undefined = Object.entries(permissions).find(([name]) => name === resource)?.[1]
-    if (known === undefined) given.problem('grants', unknown(resource, Object.keys(permissions)))
-    else if (action === undefined ? !bare : !known.includes(action))
-      given.problem('grants', `${resource} has the actions ${known.join(' and ')}; write ${resource}:${known[1]}`)
-    byResource.set(resource, [...(byResource.get(resource) ?? []), ...(action === undefined ? [] : [action])])
-  }
-  return [...byResource].map(([resource, actions]) => ({ resource, actions }))
-}
-
-function unknown(resource: string, known: readonly string[]): string {
-  const meant = nearest(resource, known)
-  return `"${resource}" is none of ${known.join(', ')}${meant === null ? '' : `; did you mean ${meant}?`}`
-}
-
-/** null: none is given. */
-function readScope(given: Given<'products' | 'assets'>): Scope | null {
-  given.conflict('products', 'assets')
-  const read = (name: 'products' | 'assets'): string[] | null => {
-    const keys = given.text(name)?.split(',') ?? null
-    const trimmed = keys?.map(key => key.trim()) ?? null
-    if (trimmed?.every(isKey) === false)
-      given.problem(name, 'must be keys of 1 to 64 of A-Z a-z 0-9 _ . -, with commas')
-    return trimmed
-  }
-  const productKeys = read('products')
-  const assetIds = read('assets')
-  if (productKeys !== null) return { productKeys }
-  return assetIds === null ? null : { assetIds }
 }
 
 // --- what is shown -------------------------------------------------------------------------------------------------
@@ -282,17 +204,3 @@ const applicationTable = (out: Terminal, applications: readonly unknown[]): stri
       return [printable(each.appKey), grantsText(each.grants)]
     }),
   ])
-
-function grantsText(grants: unknown): string {
-  if (!Array.isArray(grants)) throw notUnderstood('data.grants')
-  return grants.length === 0 ? 'none' : printable(grants.map(grantText).join('; '))
-}
-
-/** `Asset:Control,Read of products bXuuAiku` */
-function grantText(grant: unknown): string {
-  const { resource, actions, scope } = isObject(grant) ? grant : {}
-  const what = `${resource}:${Array.isArray(actions) ? actions.join(',') : ''}`
-  if (!isObject(scope)) return what
-  if (Array.isArray(scope.productKeys)) return `${what} of products ${scope.productKeys.join(',')}`
-  return `${what} of devices ${Array.isArray(scope.assetIds) ? scope.assetIds.join(',') : ''}`
-}

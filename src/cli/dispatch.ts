@@ -18,6 +18,7 @@ import {
   timelineSpec,
 } from './command.ts'
 import { serveSpec } from './config.ts'
+import * as operators from './console.ts'
 import { demo, demoSpec } from './demo.ts'
 import { simulate, simulateSpec } from './device.ts'
 import { emulate, emulateSpec } from './emulate.ts'
@@ -52,6 +53,7 @@ export const subcommands: readonly Subcommand[] = [
   { spec: app.grantSpec, run: app.grant },
   { spec: app.revokeSpec, run: app.revoke },
   { spec: app.removeSpec, run: app.remove },
+  { spec: operators.tokenSpec, run: operators.token },
   { spec: migrateSpec, run: migrate },
 ]
 

@@ -205,6 +205,12 @@ export const ACCESS_TOKEN_MAX_CHARS = 128
 /** characters of the administrator's token: 32 random hexadecimal digits are 128 bits, which nobody guesses; it fits a header many times */
 export const ADMIN_TOKEN_MIN_CHARS = 32
 export const ADMIN_TOKEN_MAX_CHARS = 512
+/** hours that an operator's token is good for, unless it is said: a working day, and a night shift */
+export const OPERATOR_TOKEN_HOURS = 12
+/** hours; a week: what somebody keeps in a browser for longer is better made anew */
+export const OPERATOR_TOKEN_HOURS_MAX = 168
+/** characters of an operator's name; with @ and an orgId of 64 it is an appKey, which has 128 at most */
+export const OPERATOR_NAME_MAX_CHARS = 32
 /** default page of command search */
 export const PAGE_SIZE_DEFAULT = 100
 /** largest page in commands */
@@ -243,6 +249,10 @@ export const PIPELINED_MAX = 32
 export const ANSWER_READ_MAX_MS = 60_000
 /** bytes of answers that wait to be read, all connections together; beyond it the connection that has been waiting longest is closed */
 export const ANSWERS_UNREAD_MAX_BYTES = 134_217_728
+/** bytes of the console's files, all forms of them together, which are kept in memory: about ten times what the build makes */
+export const CONSOLE_FILES_MAX_BYTES = 16_777_216
+/** organizations that a caller in open mode is told of: whoever has more knows the one he means */
+export const WHOAMI_ORGANIZATIONS_MAX = 200
 /** ms for which the text of the metrics is kept: Prometheus asks every few seconds, and making it takes some ms */
 export const METRICS_TEXT_MS = 1_000
 /** ms for open requests at SIGTERM before sockets are closed; the whole stop must fit in 10 s */

@@ -6,6 +6,7 @@ import { APPLICATIONS_MAX, CHANGE_ATTEMPTS, GRANTS_MAX } from '../core/limits.ts
 import { type ApplicationRow, FleetConflict, type Grant, type Registry, type Scope } from '../store/store.ts'
 import { permissions } from './grants.ts'
 import { newUuid, type RandomBytes } from './names.ts'
+import { operatorGrants, operatorKey } from './operators.ts'
 import { applicationRow } from './rows.ts'
 import { ClearSecret, type Secrets } from './secrets.ts'
 
@@ -77,6 +78,26 @@ export class Applications {
       return refuse(errors.exists, `appKey ${key} is taken; use another, or leave it out to be given one`)
     }
     return { ok: true, application: listed(row), appSecret }
+  }
+
+  /**
+   * The application that an operator is: the one that there is, or a new one, whose secret nobody is told. `grants` in the place of all that it has; null: it keeps
+   * its own, and a new one gets the usual ones. Refusals: as those of `create`, and 99404 where it is removed meanwhile.
+   */
+  async keepOperator(
+    orgId: string,
+    name: string,
+    grants: readonly Grant[] | null,
+    now: number,
+  ): Promise<Listed | Refusal> {
+    const appKey = operatorKey(name, orgId)
+    const isThere = (await this.#row(orgId, appKey)) !== null
+    const made = isThere ? null : await this.create(orgId, appKey, grants ?? operatorGrants, now)
+    if (made?.ok) return made.application
+    // What exists now and did not before was made at the same moment, for the same person.
+    if (made !== null && made.code !== errors.exists.code) return made
+    if (grants !== null) return this.setGrants(orgId, appKey, grants)
+    return (await this.find(orgId, appKey)) ?? made ?? noSuch(appKey)
   }
 
   /** A new secret in the place of the old one, which is good for nothing from now on, and no token that it got either. Refusals: 99404. */

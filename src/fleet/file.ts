@@ -21,6 +21,7 @@ import {
   readDocument,
 } from './document.ts'
 import { permissions } from './grants.ts'
+import { operatorOf } from './operators.ts'
 import { ClearSecret } from './secrets.ts'
 
 export type { Problem } from './document.ts'
@@ -453,6 +454,11 @@ function checkReferences(organizations: readonly FoundOrganization[], problems: 
       references.gateway(orgId, item, locate(place, 'gateway'))
     }
     for (const { item, place } of applications) {
+      if (operatorOf({ orgId, appKey: item.appKey }) !== null)
+        problems.value(
+          locate(place, 'appKey'),
+          `is an operator's name, NAME@${orgId}: downlink console token makes those`,
+        )
       for (const [index, { scope }] of item.grants.entries()) {
         if (scope === 'all') continue
         const at = (key: string, inner: number) => locate(place, `grants[${index}].scope.${key}[${inner}]`)

@@ -204,7 +204,7 @@ export class Fleet {
    * goes; whatever else keeps a model from being read throws BrokenFleet, because taking it for "none" would let everything through.
    */
   async model(of: Pick<DeviceRow, 'productKey'> | string): Promise<Model | null> {
-    const row = await this.#modelRow(typeof of === 'string' ? of : of.productKey)
+    const row = await this.modelRow(typeof of === 'string' ? of : of.productKey)
     return row === null ? null : this.#parsed(`${row.orgId}/${row.modelId}`, row.json)
   }
 
@@ -216,10 +216,11 @@ export class Fleet {
 
   /** The text of a product's thing model; null where the product has none. Throws BrokenFleet as above. */
   async modelJson(productKey: string): Promise<string | null> {
-    return (await this.#modelRow(productKey))?.json ?? null
+    return (await this.modelRow(productKey))?.json ?? null
   }
 
-  async #modelRow(productKey: string): Promise<ModelRow | null> {
+  /** A product's thing model as it is kept; null where the product has none. Throws BrokenFleet as above. */
+  async modelRow(productKey: string): Promise<ModelRow | null> {
     const product = await this.#registry.product(productKey)
     if (product === null) throw new BrokenFleet(`there is no product ${productKey} in the store`)
     const { orgId, modelId } = product

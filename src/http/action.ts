@@ -13,6 +13,7 @@ import type { Jobs } from '../jobs/runner.ts'
 import type { Device, Store } from '../store/store.ts'
 import type { Stream } from '../stream/stream.ts'
 import type { DeviceKeys, Notice } from '../uplink/topics.ts'
+import type { TokenService } from './tokens.ts'
 import type { Result } from './wire.ts'
 
 /** Tells a gateway, if it is connected, what became of a device of its topology. */
@@ -145,13 +146,15 @@ export interface RouteCall<Parameters = unknown, Body = unknown, Names = unknown
   /** values of the `{names}` in the path */
   readonly path: Names
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
+  /** when the token that the call carries ends, in epoch ms of the wall clock; null with auth open */
+  readonly expireAt: number | null
   /** Aborted when the server begins to stop: an answer that goes on (Result.stream) ends then. That the caller has gone destroys its stream. */
   readonly stopping: AbortSignal
 }
 
 /**
  * A route of our own, under /v1: path values, query and body are checked by their schemas before `run`, unknown names are refused. orgId is in every query,
- * but for those that the administrator calls.
+ * but for those that the administrator calls, and those that are for any caller.
  *
  * Values of the path and the query are text and are read by the type of their schema: `integer` and `number` from decimal text, `boolean` from `true` and
  * `false`, `array` from elements with commas between; anything else stays text. A schema's `default` is for readers only. The caller has a grant for `needs`
@@ -174,10 +177,32 @@ export interface AdminRoute extends Omit<Route, 'needs' | 'run'> {
   readonly needs: 'administrator'
   run(call: AdminCall): Promise<Result>
 }
-export type AdminCall<Parameters = unknown, Body = unknown, Names = unknown> = Pick<
-  RouteCall<Parameters, Body, Names>,
-  'engine' | 'store' | 'fleet' | 'clock' | 'query' | 'parameters' | 'body' | 'path'
->
+export interface AdminCall<Parameters = unknown, Body = unknown, Names = unknown>
+  extends Pick<
+    RouteCall<Parameters, Body, Names>,
+    'engine' | 'store' | 'fleet' | 'clock' | 'query' | 'parameters' | 'body' | 'path'
+  > {
+  readonly tokens: Pick<TokenService, 'issueToOperator'>
+}
+
+/** A route for whoever is calling, whatever his grants and his organization: it names none. */
+export interface CallerRoute extends Omit<Route, 'needs' | 'run'> {
+  readonly needs: 'nothing'
+  run(call: CallerCall): Promise<Result>
+}
+export interface CallerCall<Parameters = unknown, Body = unknown, Names = unknown>
+  extends Pick<
+    RouteCall<Parameters, Body, Names>,
+    'store' | 'fleet' | 'clock' | 'query' | 'parameters' | 'body' | 'path'
+  > {
+  readonly auth: 'signature' | 'open'
+  /** who has proved to be calling; null with auth open, where nobody has to */
+  readonly application: Application | null
+  /** when the token that the call carries ends, in epoch ms of the wall clock; null with auth open */
+  readonly expireAt: number | null
+}
+
+export type AnyRoute = Route | AdminRoute | CallerRoute
 
 /** A route with the schemas' own types in its calls. */
 interface Typed<P extends TObject, B extends TSchema, N extends TObject> {
@@ -197,6 +222,12 @@ export const adminRoute = <P extends TObject, B extends TSchema = TUnknown, N ex
   of: Omit<AdminRoute, keyof Typed<P, B, N> | 'needs' | 'run'> &
     Typed<P, B, N> & { run(call: AdminCall<Static<P>, Static<B>, Static<N>>): Promise<Result> },
 ): AdminRoute => ({ ...of, needs: 'administrator' })
+
+/** The same for any caller. */
+export const callerRoute = <P extends TObject, B extends TSchema = TUnknown, N extends TObject = TObject>(
+  of: Omit<CallerRoute, keyof Typed<P, B, N> | 'needs' | 'run'> &
+    Typed<P, B, N> & { run(call: CallerCall<Static<P>, Static<B>, Static<N>>): Promise<Result> },
+): CallerRoute => ({ ...of, needs: 'nothing' })
 
 /** The fields of a body that is an object; none where there is no body. */
 export function objectBody(body: unknown): { readonly fields: ReadonlyMap<string, unknown> } | Refusal {

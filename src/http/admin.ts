@@ -284,7 +284,7 @@ async function addApplication({
 }
 
 /** The schema knows all actions that there are; which of them a resource has is looked at here. `path`: of the one grant, or of the list of them. */
-function grantFault(
+export function grantFault(
   given: readonly Pick<Grant, 'resource' | 'actions'>[],
   path: 'body' | 'body.grants',
 ): Result | null {

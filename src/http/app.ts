@@ -16,13 +16,15 @@ import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Intake } from '../proxy/intake.ts'
 import { StoreUnavailable, WriteUnknown } from '../store/nodes.ts'
-import type { AdminRoute, Route } from './action.ts'
+import type { AnyRoute } from './action.ts'
 import { commands } from './commands.ts'
 import { Connections } from './connections.ts'
+import { registerConsole } from './console.ts'
 import { isDevicePath } from './device-wire.ts'
 import type { HttpDevices } from './devices.ts'
 import { openapi } from './openapi.ts'
 import { DOCUMENT, REFERENCE, TOKENS } from './openapi-fixed.ts'
+import { isNavigationToPage } from './pages.ts'
 import { isOverLoopback, type Performing, performAction, performerOf, readBody, unreadable } from './perform.ts'
 import { registerReference } from './reference.ts'
 import { resources, routes } from './routes.ts'
@@ -40,7 +42,9 @@ export interface AppOptions extends Performing {
   /** devices that speak HTTP, on paths of their own; without them those paths do not exist */
   readonly devices?: HttpDevices
   /** routes beyond those that every server has: an emulator's */
-  readonly routes?: readonly (Route | AdminRoute)[]
+  readonly routes?: readonly AnyRoute[]
+  /** the folder of the console's files; absent: where the build puts them */
+  readonly consoleFolder?: string
   /** takes PROXY headers off, where connections come from balancers; null: they come from callers */
   readonly intake?: Intake | null
 }
@@ -102,6 +106,7 @@ export function buildApp(options: AppOptions): FastifyInstance {
   const all = [...routes, ...(options.routes ?? [])]
   registerRoutes(app, options, all)
   registerReference(app, () => openapi(resources, all), options.auth)
+  registerConsole(app, options.consoleFolder)
   app.post(`${TOKENS}/get`, (request, reply) => token(options, 'get', request, reply))
   app.post(`${TOKENS}/refresh`, (request, reply) => token(options, 'refresh', request, reply))
   app.get('/healthz', (_request, reply) => reply.type(JSON_TYPE).send('{"status":"up"}'))
@@ -117,7 +122,7 @@ export function buildApp(options: AppOptions): FastifyInstance {
 const VERBS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
 
 /** Our own routes; and under their paths, for the verbs that they do not have, an answer that says which they do. */
-function registerRoutes(app: FastifyInstance, options: AppOptions, all: readonly (Route | AdminRoute)[]): void {
+function registerRoutes(app: FastifyInstance, options: AppOptions, all: readonly AnyRoute[]): void {
   const stopping = new AbortController()
   app.addHook('preClose', done => {
     stopping.abort()
@@ -240,12 +245,14 @@ async function ready(options: AppOptions, reply: FastifyReply): Promise<FastifyR
 /**
  * In open mode whoever reaches the server may do anything, so a web page must not reach it: neither from its own origin nor by DNS rebinding. A
  * browser names no Origin where a page only loads something, such as an image; then Sec-Fetch-Site tells. A name that was rebound to loopback is
- * known by Host, however else the server may be reached.
+ * known by Host, however else the server may be reached. What a link of another site may lead to are our pages: they do nothing by being looked at, and
+ * whoever linked to them sees nothing of them.
  */
 function refuseForeign(options: AppOptions, request: FastifyRequest, reply: FastifyReply, done: () => void): void {
   const { host, origin, 'sec-fetch-site': site } = request.headers
   const named = origin === undefined || origin === `http://${host}` || origin === `https://${host}`
-  const sameOrigin = named && (site === undefined || site === 'same-origin' || site === 'none')
+  const isOurs = site === undefined || site === 'same-origin' || site === 'none'
+  const sameOrigin = named && (isOurs || isNavigationToPage(request))
   const hostIsOurs =
     (options.openBeyondLoopback && !isOverLoopback(request)) || (host !== undefined && isLoopbackHost(host))
   if (sameOrigin && hostIsOurs) {

@@ -6,6 +6,7 @@ import type { State } from '../core/command.ts'
 import { errors, invalid, type Refusal, refuse } from '../core/errors.ts'
 import { STREAM_PAGE_MAX } from '../core/limits.ts'
 import { type Need, reachOf } from '../fleet/grants.ts'
+import { operatorOf } from '../fleet/operators.ts'
 import type { ChangeFilter } from '../store/stream.ts'
 import { cursorOf, readCursor } from '../stream/cursor.ts'
 import { eventText } from '../stream/event.ts'
@@ -200,7 +201,7 @@ const followEvents = route({
     gone,
   ],
   run: async call => {
-    const { changes, fleet, application, orgId, stopping } = call
+    const { changes, fleet, application, orgId, expireAt, stopping } = call
     const after = await beginningOf(call, call.parameters, 'now')
     if (typeof after !== 'number') return refused(after)
     const hasCursor = call.parameters.after !== undefined || Boolean(call.headers['last-event-id'])
@@ -214,7 +215,11 @@ const followEvents = route({
     const filter = filterOf(call, call.parameters)
     const isAllowed = async (): Promise<boolean> => {
       const now = await fleet.application(application.appKey)
-      const reach = now === null || now.orgId !== orgId ? null : reachOf(now, READ)
+      // A new secret has ended the tokens that the old one got, and so what was opened with one of them.
+      const isSame = now !== null && now.orgId === orgId && now.secret.reveal() === application.secret.reveal()
+      // A program gets another token; what a person was given ends when it was said to.
+      const isOver = expireAt !== null && operatorOf(application) !== null && call.clock.wall() >= expireAt
+      const reach = isSame && !isOver ? reachOf(now, READ) : null
       return JSON.stringify(reach) === JSON.stringify(filter.reach)
     }
     const { follower, realClock: clock } = changes

@@ -62,7 +62,7 @@ export const tags: Readonly<Record<string, string>> = {
   Cancellations: 'Cancel what waits for many devices at once, with a result that lists every command.',
   Events: 'Every change of every command, as it happens.',
   Webhooks: 'The same, sent to a receiver of yours.',
-  Administration: "Applications and their grants: for who has the administrator's token.",
+  Administration: "Applications, operators and their grants: for who has the administrator's token.",
   Emulator: 'Time that leaps, and faults of simulated devices: in `downlink emulate` alone.',
   Tokens: 'Access tokens for signed calls.',
   Server: 'What the server says of itself. Nobody is asked for credentials.',
@@ -77,11 +77,17 @@ export const securitySchemes = {
     'apim-signature',
     'Lower-case hex of SHA-256 over: the access token, then name and decoded value of each query parameter in ASCII order of the names, then the raw body, then the timestamp, then the appSecret, with nothing between them. Path and verb are not signed: use TLS.',
   ),
+  operator: {
+    type: 'http',
+    scheme: 'bearer',
+    description:
+      'Instead of the three headers of a signed call: a token of an operator, as `downlink console token` prints it.',
+  },
   administrator: { type: 'http', scheme: 'bearer', description: 'The value of DOWNLINK_ADMIN_TOKEN of the server.' },
 }
 
-/** Of applications: all three together. */
-export const signed = [{ accessToken: [], timestamp: [], signature: [] }]
+/** Of applications, all three together; or of a person. */
+export const signed = [{ accessToken: [], timestamp: [], signature: [] }, { operator: [] }]
 export const administrator = [{ administrator: [] }]
 
 interface GatewayAnswer {

@@ -5,7 +5,7 @@ import type { TSchema } from 'typebox'
 import { assert, type ErrorEntry, errors } from '../core/errors.ts'
 import { isObject } from '../core/json.ts'
 import { IDEMPOTENCY_KEY_MAX_CHARS } from '../core/limits.ts'
-import type { Action, AdminRoute, Described, Resource, Route } from './action.ts'
+import type { Action, AnyRoute, Described, Resource } from './action.ts'
 import { closed, type Plain, readText } from './check.ts'
 import { callsOf, callsText, DEMO_ORG, type Endpoint, type ExampleCall, keyOf, REQUEST_ID } from './openapi-calls.ts'
 import * as common from './openapi-common.ts'
@@ -32,7 +32,7 @@ export interface Operation extends Json {
 }
 
 /** Of everything that can be called. */
-export function openapi(resources: readonly Resource[], routes: readonly (Route | AdminRoute)[]): Document {
+export function openapi(resources: readonly Resource[], routes: readonly AnyRoute[]): Document {
   const components = new Components()
   const of = new Operations(components)
   const paths: Record<string, Record<string, Operation>> = {}
@@ -153,23 +153,23 @@ class Operations {
     })
   }
 
-  route(route: Route | AdminRoute): Operation {
-    const isAdmin = route.needs === 'administrator'
-    const fixed: Endpoint['fixed'] = isAdmin ? {} : { orgId: DEMO_ORG }
+  route(route: AnyRoute): Operation {
+    const hasOrganization = typeof route.needs === 'object'
+    const fixed: Endpoint['fixed'] = hasOrganization ? { orgId: DEMO_ORG } : {}
     const inPath = [...route.path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name)
     const named = Object.keys(route.names?.properties ?? {})
     assert(inPath.join() === named.join(), `${route.operationId}: names says ${named}, the path has ${inPath}`)
     const calls = callsOf(route, { method: route.method, path: route.path, fixed })
     const parameters = [
       ...(route.names ? this.#own('path', route.names, route) : []),
-      ...(isAdmin ? [] : this.#parameters('query', { orgId: schemas.orgId }, ['orgId'], route, fixed)),
+      ...(hasOrganization ? this.#parameters('query', { orgId: schemas.orgId }, ['orgId'], route, fixed) : []),
       ...this.#own('query', route.parameters, route),
     ]
     return this.#operation(route.tag, route, calls, {
       parameters,
       body: route.body && closed(plainOf(route.body), true),
-      needs: isAdmin ? "the administrator's token" : `${route.needs.resource}: ${route.needs.action}`,
-      security: isAdmin ? common.administrator : common.signed,
+      needs: needsOf(route),
+      security: route.needs === 'administrator' ? common.administrator : common.signed,
     })
   }
 
@@ -335,6 +335,11 @@ const bodyOf = (schema: unknown, required: boolean, calls: readonly ExampleCall[
       'application/json': { schema, ...(examples.length > 0 && { examples: Object.fromEntries(examples) }) },
     },
   }
+}
+
+function needsOf({ needs }: AnyRoute): string {
+  if (needs === 'administrator') return "the administrator's token"
+  return needs === 'nothing' ? 'no grant' : `${needs.resource}: ${needs.action}`
 }
 
 /** The answers that examples show. */

@@ -14,7 +14,7 @@ import { allows, type Need, reachOf } from '../fleet/grants.ts'
 import type { Jobs } from '../jobs/runner.ts'
 import type { Device, Store } from '../store/store.ts'
 import type { Stream } from '../stream/stream.ts'
-import type { Action, AdminRoute, Call, Notify, Resource, Route } from './action.ts'
+import type { Action, AdminRoute, AnyRoute, Call, CallerRoute, Notify, Resource, Route } from './action.ts'
 import { isEmptyBody } from './action.ts'
 import { checker, type Plain, readText, unknownName } from './check.ts'
 import { parseQuery, type Query } from './signature.ts'
@@ -102,15 +102,17 @@ const callOf = (
 /** What is done for each call of a route; its schemas are compiled here, once. */
 export function performerOf(
   options: Performing,
-  route: Route | AdminRoute,
+  route: AnyRoute,
   stopping: AbortSignal,
 ): (request: FastifyRequest) => Promise<Result> {
   const shape = shapeOf(route)
   if (isForAdministrator(route)) return request => runAdminRoute(options, route, shape, request)
+  if (isForAnyCaller(route)) return request => runCallerRoute(options, route, shape, request)
   return request => runRoute(options, route, shape, request, stopping)
 }
 
-const isForAdministrator = (route: Route | AdminRoute): route is AdminRoute => route.needs === 'administrator'
+const isForAdministrator = (route: AnyRoute): route is AdminRoute => route.needs === 'administrator'
+const isForAnyCaller = (route: AnyRoute): route is CallerRoute => route.needs === 'nothing'
 
 async function runRoute(
   options: Performing,
@@ -121,7 +123,7 @@ async function runRoute(
 ): Promise<Result> {
   const authentic = await authenticate(options, request)
   if (!authentic.ok) return authentic.result
-  const { query, application } = authentic
+  const { query, application, expireAt } = authentic
   if (options.auth === 'open' && mayBeAnImage(request, route.needs))
     return failure(refuse(errors.denied, imageMessage), null, 403)
   const stray = shape.strayName(query, ['orgId'])
@@ -136,7 +138,25 @@ async function runRoute(
   if (!read.ok) return read.result
   const call = callOf(options, caller, query, read.body, idempotencyKey)
   const { parameters, path } = read
-  return route.run({ ...call, parameters, path, headers: request.headers, stopping })
+  return route.run({ ...call, parameters, path, headers: request.headers, expireAt, stopping })
+}
+
+async function runCallerRoute(
+  options: Performing,
+  route: CallerRoute,
+  shape: Shape,
+  request: FastifyRequest,
+): Promise<Result> {
+  const authentic = await authenticate(options, request)
+  if (!authentic.ok) return authentic.result
+  const { query, application, expireAt } = authentic
+  const stray = shape.strayName(query, [])
+  if (stray !== null) return failure(stray)
+  const read = shape.read(request, query)
+  if (!read.ok) return read.result
+  const { store, fleet, clock, auth } = options
+  const { parameters, path, body } = read
+  return route.run({ store, fleet, clock, auth, application, expireAt, query, parameters, path, body })
 }
 
 async function runAdminRoute(
@@ -154,9 +174,9 @@ async function runAdminRoute(
   if (stray !== null) return failure(stray)
   const read = shape.read(request, query)
   if (!read.ok) return read.result
-  const { engine, store, fleet, clock } = options
+  const { engine, store, fleet, tokens, clock } = options
   const { parameters, path, body } = read
-  return route.run({ engine, store, fleet, clock, query, parameters, path, body })
+  return route.run({ engine, store, fleet, tokens, clock, query, parameters, path, body })
 }
 
 /** Null for who has the administrator's token. It is compared by its digest, so that nothing is learned from how long that takes. */
@@ -188,7 +208,7 @@ interface Shape {
     | { readonly ok: false; readonly result: Result }
 }
 
-function shapeOf(route: Route | AdminRoute): Shape {
+function shapeOf(route: AnyRoute): Shape {
   const { parameters, names } = route
   const body: (TSchema & Plain) | undefined = route.body
   const queryOf = textsOf(parameters)
@@ -241,6 +261,8 @@ type Authentic = {
   readonly query: ReadonlyMap<string, string>
   /** null in open mode */
   readonly application: Application | null
+  /** epoch ms, when the token that the call carries ends; null in open mode */
+  readonly expireAt: number | null
 }
 type Rejected = { readonly ok: false; readonly result: Result }
 
@@ -248,11 +270,11 @@ async function authenticate(options: Performing, request: FastifyRequest): Promi
   const parsed = queryOf(request)
   if (!parsed.ok) return parsed
   const { query } = parsed
-  if (options.auth === 'open') return { ok: true, query: query.values, application: null }
+  if (options.auth === 'open') return { ok: true, query: query.values, application: null, expireAt: null }
   const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
   const caller = await options.tokens.authenticate(request.headers, query, body, options.clock.wall())
   if (!caller.ok) return { ok: false, result: rejected(caller) }
-  return { ok: true, query: query.values, application: caller.application }
+  return { ok: true, query: query.values, application: caller.application, expireAt: caller.expireAt }
 }
 
 /** Of a call that does not prove who makes it. */

@@ -1,11 +1,11 @@
-// The OpenAPI document and the page that people read it on: its files, and what the page may load. Nothing comes from anywhere else. Not here: what the document
-// says (openapi.ts), the drawing of the page (reference/ and the swagger-ui-dist package).
+// The OpenAPI document and the page that people read it on. Not here: what the document says (openapi.ts), the drawing of the page (reference/ and the
+// swagger-ui-dist package), how files of pages are sent (pages.ts).
 
-import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { DOCUMENT, REFERENCE } from './openapi-fixed.ts'
+import { type PageFile, page, pageFile, policyOf, sendPageFile } from './pages.ts'
 import { JSON_TYPE } from './wire.ts'
 
 /** The files of the page by name. Those of swagger-ui-dist are beside ours where the server is built, else in its package. */
@@ -17,67 +17,38 @@ const files: Readonly<Record<string, { readonly type: string; readonly isOurs: b
   'favicon-32x32.png': { type: 'image/png', isOurs: false },
 }
 
-/** Scripts are files of ours, and so is all that is asked of; the drawing sets styles, and has icons in its style sheet. */
-const POLICY = [
-  "default-src 'none'",
-  "script-src 'self'",
-  "style-src 'self'",
-  "img-src 'self' data:",
-  "connect-src 'self'",
-  "base-uri 'none'",
-  "form-action 'none'",
-  "frame-ancestors 'none'",
-].join('; ')
-
-const guarded = (reply: FastifyReply): FastifyReply =>
-  reply.headers({
-    'content-security-policy': POLICY,
-    'x-content-type-options': 'nosniff',
-    'referrer-policy': 'no-referrer',
-  })
+const sending = { policy: policyOf() }
 
 /** Registers the document, made when it is first asked for, and the page. Nobody is asked for credentials: it says what is in the repository as well. */
 export function registerReference(app: FastifyInstance, makeDocument: () => object, auth: 'signature' | 'open'): void {
-  let text: string | null = null
+  let document: PageFile | null = null
   app.get(DOCUMENT, (request, reply) => {
-    text ??= JSON.stringify(makeDocument())
-    return sendTagged(request, reply, JSON_TYPE, text)
+    document ??= pageFile(JSON_TYPE, JSON.stringify(makeDocument()))
+    return sendPageFile(request, reply, document, sending)
   })
-  app.get(REFERENCE, async (request, reply) => {
-    const page = (await contentOf('index.html', true)).toString('utf8').replace('{{auth}}', auth)
-    return sendTagged(request, reply, 'text/html; charset=utf-8', page)
+  app.get(REFERENCE, page, async (request, reply) => {
+    const { type, content } = await fileOf('index.html', { type: 'text/html; charset=utf-8', isOurs: true })
+    const filled = String(content).replace('{{auth}}', auth)
+    return sendPageFile(request, reply, pageFile(type, filled), sending)
   })
-  app.get(`${REFERENCE}/`, (_request, reply) => reply.redirect(`..${REFERENCE}`, 308))
-  for (const [name, { type, isOurs }] of Object.entries(files))
+  app.get(`${REFERENCE}/`, page, (_request, reply) => reply.redirect(`..${REFERENCE}`, 308))
+  for (const [name, known] of Object.entries(files))
     app.get(`${REFERENCE}/${name}`, async (request, reply) =>
-      sendTagged(request, reply, type, await contentOf(name, isOurs)),
+      sendPageFile(request, reply, await fileOf(name, known), sending),
     )
 }
 
-/** Kept by the browser, and asked for again each time: what has not changed is not sent. */
-function sendTagged(
-  request: FastifyRequest,
-  reply: FastifyReply,
-  type: string,
-  content: string | Buffer,
-): FastifyReply {
-  const tag = `"${createHash('sha256').update(content).digest('base64url')}"`
-  guarded(reply).headers({ etag: tag, 'cache-control': 'no-cache' })
-  if (request.headers['if-none-match'] === tag) return reply.code(304).send()
-  return reply.type(type).send(content)
-}
-
-const contents = new Map<string, Promise<Buffer>>()
+const kept = new Map<string, Promise<PageFile>>()
 
 /** Read once, when it is first asked for: there are as many as {@link files}. */
-function contentOf(name: string, isOurs: boolean): Promise<Buffer> {
-  const present = contents.get(name)
+function fileOf(name: string, { type, isOurs }: (typeof files)[string]): Promise<PageFile> {
+  const present = kept.get(name)
   if (present !== undefined) return present
-  const content = read(name, isOurs)
-  contents.set(name, content)
+  const file = read(name, isOurs).then(content => pageFile(type, content))
+  kept.set(name, file)
   // What could not be read may be there the next time.
-  content.catch(() => contents.delete(name))
-  return content
+  file.catch(() => kept.delete(name))
+  return file
 }
 
 async function read(name: string, isOurs: boolean): Promise<Buffer> {

@@ -1,7 +1,7 @@
 // All there is to call, each from the file that says what it does: the vendor's API by resources, our own under /v1 by routes. Not here: the token service and
 // what the server says of itself (app.ts).
 
-import type { AdminRoute, Resource, Route } from './action.ts'
+import type { AnyRoute, Resource } from './action.ts'
 import { adminRoutes } from './admin.ts'
 import { cancellationRoutes } from './cancellations.ts'
 import { commands } from './commands.ts'
@@ -11,10 +11,12 @@ import { jobs } from './jobs.ts'
 import { devices, devicesV20 } from './manage.ts'
 import { events, measurepoints } from './measurepoints.ts'
 import { thingModels } from './models.ts'
+import { operatorRoutes } from './operators.ts'
 import { products } from './products.ts'
 import { stats } from './stats.ts'
 import { views } from './views.ts'
 import { webhookRoutes } from './webhooks.ts'
+import { whoAmI } from './whoami.ts'
 
 /** One path each. */
 export const resources: readonly Resource[] = [
@@ -22,11 +24,13 @@ export const resources: readonly Resource[] = [
   ...[products, devices, devicesV20, deviceTopos, thingModels],
 ]
 
-export const routes: readonly (Route | AdminRoute)[] = [
+export const routes: readonly AnyRoute[] = [
+  whoAmI,
   ...views,
   stats,
   ...changeRoutes,
   ...cancellationRoutes,
   ...webhookRoutes,
   ...adminRoutes,
+  ...operatorRoutes,
 ]

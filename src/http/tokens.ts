@@ -1,10 +1,12 @@
-// The token service and the check of signed calls: who is calling, proven by a secret that is never sent. The vendor's HTTP contract, without HTTP:
-// no status lines, no routes (app.ts). What is hashed is in signature.ts, what an application may do in fleet/fleet.ts.
+// The token service and the check of calls: who is calling, proven by a secret that is never sent (applications, the vendor's HTTP contract) or by a token that is
+// sent as it is (operators). Without HTTP: no status lines, no routes (app.ts). What is hashed is in signature.ts, what an application may do in fleet/fleet.ts.
 
+import { createHash } from 'node:crypto'
 import { authErrors, type Refusal, refuse } from '../core/errors.ts'
 import { isObject } from '../core/json.ts'
 import { ACCESS_TOKEN_MAX_CHARS, SECRET_MAX_CHARS, TOKEN_LIFE_S } from '../core/limits.ts'
 import type { Application, Fleet } from '../fleet/fleet.ts'
+import { operatorOf } from '../fleet/operators.ts'
 import type { Tokens } from '../store/store.ts'
 import { encryption, isSignedBy, type Query, sameDigest } from './signature.ts'
 
@@ -30,6 +32,25 @@ const ACCESS_TOKEN = new RegExp(`^[\\x21-\\x7e]{1,${ACCESS_TOKEN_MAX_CHARS}}$`)
 const DIGEST = /^[0-9a-fA-F]{64}$/
 /** ms since 1970 in digits; 15 of them reach beyond the year 30000 and stay exact as a number */
 const TIMESTAMP = /^[0-9]{1,15}$/
+
+/** An operator's token, as it is sent. Its beginning tells it from anything else that may stand in that header, and finds it where it was left lying about. */
+const OPERATOR_TOKEN = /^Bearer +(dlo_[A-Za-z0-9_-]{43})$/i
+const IS_OPERATOR_TOKEN = /^Bearer +dlo_/i
+/** On record is only a digest, so that a copy of the store lets nobody in; and it is looked up by it, so that nothing is learned from how long that takes. */
+const OPERATOR_ROW = 'operator:'
+const operatorRow = (token: string): string => OPERATOR_ROW + createHash('sha256').update(token).digest('hex')
+
+/** Headers by lower-case name, as node gives them. */
+type Headers = Readonly<Record<string, string | string[] | undefined>>
+
+/** Who makes a call, and when the token that it carries ends, in epoch ms. */
+export interface Caller {
+  readonly ok: true
+  readonly application: Application
+  readonly expireAt: number
+}
+
+const SIGNED = { 'apim-accesstoken': ACCESS_TOKEN, 'apim-signature': DIGEST, 'apim-timestamp': TIMESTAMP }
 
 const wrongTime = refuse(
   authErrors.badSignature,
@@ -119,27 +140,55 @@ export class TokenService {
   }
 
   /**
-   * Who made this signed call? Headers by lower-case name, as node gives them. `body` is the raw body, empty where there is none or
-   * it is multipart. Codes: 1202 a header is missing, 1004 malformed, 1203 token unknown or expired, 1003 wrong signature or stale timestamp.
+   * Who made this call: an application, which signed it, or an operator, whose token it carries. What else stands in the header authorization is not for us: proxies
+   * put things there. `body` is the raw body, empty where there is none or it is multipart. Codes: 1202 a header is missing, 1004 malformed, 1203 token
+   * unknown or expired, 1003 wrong signature or stale timestamp.
    */
   async authenticate(
-    headers: Readonly<Record<string, string | string[] | undefined>>,
+    headers: Headers,
     query: Pick<Query, 'signed'>,
     body: Uint8Array,
     now: number,
-  ): Promise<{ readonly ok: true; readonly application: Application } | Refusal> {
-    const patterns = { 'apim-accesstoken': ACCESS_TOKEN, 'apim-signature': DIGEST, 'apim-timestamp': TIMESTAMP }
-    const shape = readTexts('header', headers, patterns)
+  ): Promise<Caller | Refusal> {
+    if (IS_OPERATOR_TOKEN.test(headers.authorization?.toString() ?? '')) return this.#operator(headers, now)
+    const shape = readTexts('header', headers, SIGNED)
     if (!shape.ok) return shape
     const { 'apim-accesstoken': accessToken, 'apim-signature': given, 'apim-timestamp': timestamp } = shape.texts
-    const row = await this.#options.tokens.token(accessToken)
-    const application = row === null || row.expireAt <= now ? null : await this.#options.fleet.application(row.appKey)
-    if (application === null)
+    const caller = await this.#callerBy(accessToken, now)
+    if (caller === null || accessToken.startsWith(OPERATOR_ROW))
       return refuse(authErrors.tokenExpired, 'the access token is unknown or has expired; get a new one')
-    if (!isSignedBy(given, accessToken, query.signed, body, timestamp, application.secret.reveal())) {
+    if (!isSignedBy(given, accessToken, query.signed, body, timestamp, caller.application.secret.reveal())) {
       return refuse(authErrors.badSignature, 'the signature is wrong; check the appSecret and what is signed')
     }
-    return this.#isTimely(timestamp, now) ? { ok: true, application } : wrongTime
+    return this.#isTimely(timestamp, now) ? caller : wrongTime
+  }
+
+  /** A call that says twice who makes it says nothing: whose it would be is left to nobody's guess. */
+  async #operator(headers: Headers, now: number): Promise<Caller | Refusal> {
+    const signed = Object.keys(SIGNED).find(name => headers[name] !== undefined)
+    if (signed !== undefined)
+      return refuse(authErrors.badParameter, `headers authorization and ${signed}: sign, or send an operator token`)
+    const [, token = null] = OPERATOR_TOKEN.exec(headers.authorization?.toString() ?? '') ?? []
+    if (token === null) return refuse(authErrors.badParameter, 'header authorization is malformed: no operator token')
+    const caller = await this.#callerBy(operatorRow(token), now)
+    return (
+      caller ?? refuse(authErrors.tokenExpired, 'the operator token is unknown or has expired; have a new one made')
+    )
+  }
+
+  /** By what the token is on record under. */
+  async #callerBy(recorded: string, now: number): Promise<Caller | null> {
+    const row = await this.#options.tokens.token(recorded)
+    const application = row === null || row.expireAt <= now ? null : await this.#options.fleet.application(row.appKey)
+    return row === null || application === null ? null : { ok: true, application, expireAt: row.expireAt }
+  }
+
+  /** A new token for an operator. It is told this once: what is kept tells it to nobody. */
+  async issueToOperator(appKey: string, lifeMs: number, now: number): Promise<{ token: string; expireAt: number }> {
+    const token = `dlo_${this.#options.newToken()}`
+    const expireAt = now + lifeMs
+    await this.#options.tokens.saveToken(operatorRow(token), appKey, expireAt)
+    return { token, expireAt }
   }
 
   /**
@@ -150,6 +199,12 @@ export class TokenService {
     const { appKey, timestamp } = proof
     const application = await this.#options.fleet.application(appKey)
     if (application === null) return refuse(authErrors.unknownApp, 'the appKey does not exist')
+    // Nobody is told the secret of an operator; and if the administrator gives him one, it makes no signature that counts.
+    if (operatorOf(application) !== null)
+      return refuse(
+        authErrors.unknownApp,
+        'the appKey is that of an operator, who signs nothing: call with an operator token',
+      )
     const expected = encryption(appKey, timestamp, application.secret.reveal())
     if (!sameDigest(proof.encryption, expected)) {
       return refuse(

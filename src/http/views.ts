@@ -14,6 +14,8 @@ import { type DeviceLine, deviceStatuses, type FoundCommand } from '../store/vie
 import { eventOf } from '../stream/event.ts'
 import { type Call, type Example, type Route, route } from './action.ts'
 import { type Contact, type Explanation, explainOpen, explainOver } from './explain.ts'
+import { thingModel } from './fleet-schemas.ts'
+import { modelStruct } from './fleet-structs.ts'
 import { command, instant, maybe, stringI18n } from './schemas.ts'
 import { commandStruct, failure, ok, type Result, refused } from './wire.ts'
 
@@ -181,6 +183,31 @@ const CommandView = Type.Object(
   },
   { $id: 'CommandView', description: 'The Command struct, and what else is on record.' },
 )
+
+const thingModelOfDevice = route({
+  method: 'GET',
+  path: '/v1/devices/{assetId}/thing-model',
+  tag: 'Views',
+  operationId: 'viewThingModel',
+  summary: 'What a device can be told and asked',
+  description:
+    'The thing model of its product, as the API of thing models shows it, for whoever may see the device: forms for commands are made of it. Null where the product has none, so that its devices take any JSON.',
+  needs: READ,
+  names: Asset,
+  parameters: Type.Object({}),
+  data: maybe(thingModel),
+  codes: ['notFound'],
+  examples: [
+    { summary: 'A device', path: { assetId: 'oxWwM9i5' } },
+    { summary: 'There is none', path: { assetId: 'nobody' }, code: errors.notFound.code },
+  ],
+  run: async call => {
+    const device = await seen(call, call.path.assetId)
+    if ('ok' in device) return failure(device)
+    const model = await call.fleet.modelRow(device.productKey)
+    return ok(model === null ? null : modelStruct(model))
+  },
+})
 
 const queueOfDevice = route({
   method: 'GET',
@@ -385,4 +412,7 @@ async function waitedForBy({ store }: Call, deviceId: number, events: readonly Q
   return meanwhile.filter(event => event.commandId === null || event.commandId < commandId)
 }
 
-export const views: readonly Route[] = [listDevices, getDevice, queueOfDevice, getCommand, explain, timeline]
+export const views: readonly Route[] = [
+  ...[listDevices, getDevice, thingModelOfDevice, queueOfDevice],
+  ...[getCommand, explain, timeline],
+]

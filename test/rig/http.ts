@@ -149,7 +149,7 @@ export interface AppRig {
   stop(): Promise<void>
 }
 
-type Given = 'auth' | 'log' | 'openBeyondLoopback' | 'adminToken' | 'routes'
+type Given = 'auth' | 'log' | 'openBeyondLoopback' | 'adminToken' | 'routes' | 'consoleFolder'
 export interface AppRigOptions extends Partial<Pick<AppOptions, Given>> {
   readonly startAt?: number
   /** where new names and secrets come from */
@@ -220,6 +220,7 @@ export async function startApp(options: AppRigOptions = {}): Promise<AppRig> {
     openBeyondLoopback,
     adminToken,
     routes,
+    ...(options.consoleFolder !== undefined && { consoleFolder: options.consoleFolder }),
   })
   before?.(fastify)
   await fastify.listen({ host: '127.0.0.1', port: 0 })

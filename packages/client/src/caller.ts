@@ -1,7 +1,7 @@
-// One signed call: token, signature, sending, a new token where the old one is not known, and repeats. What it means is not known here.
+// One call, signed or with an operator's token: token, signature, sending, a new token where the old one is not known, and repeats. What it means is not known here.
 // Not here: what can be called (client.ts), the bytes (exchange.ts).
 
-import { type Answer, codes, DownlinkError, noToken, refusalOf } from './errors.ts'
+import { type Answer, codes, DownlinkError, noToken, refusalOf, tokenOver } from './errors.ts'
 import { exchange, type Fetch, foreign, type Request, readObject, readText, retryAfterMs } from './exchange.ts'
 import { ANSWER_MARGIN_MS, SKEW_TOLD_MS } from './limits.ts'
 import { type Retries, withRetries } from './retry.ts'
@@ -14,7 +14,7 @@ export interface Call {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   /** such as `/v1/devices`; its parts are percent-encoded by whoever makes it */
   readonly path: string
-  /** beside orgId, which is always there */
+  /** beside orgId */
   readonly query?: Readonly<Record<string, string | number | boolean>>
   /** sent as JSON; a text is sent as it is, and must be JSON itself */
   readonly body?: object | string
@@ -28,12 +28,16 @@ export interface Call {
   readonly signal?: AbortSignal | undefined
 }
 
+/** Who calls: an application, which signs, or a person with a token of his own. */
+export type Identity = Credentials | { readonly operatorToken: string }
+
 export interface CallerOptions extends Retries {
   /** without a slash at its end */
   readonly server: string
-  readonly orgId: string
+  /** null: no call has one */
+  readonly orgId: string | null
   /** null: nothing is signed */
-  readonly credentials: Credentials | null
+  readonly credentials: Identity | null
   readonly fetch: Fetch
   /** ms since 1970 */
   readonly now: () => number
@@ -51,7 +55,7 @@ export class Caller {
     this.#options = options
     const { credentials, now, random } = options
     const ask = (what: 'get' | 'refresh', body: object) => this.#askToken(what, JSON.stringify(body))
-    this.#tokens = credentials && new Tokens({ ...credentials, now, random, ask })
+    this.#tokens = isApplication(credentials) ? new Tokens({ ...credentials, now, random, ask }) : null
   }
 
   /** The answer, which has code 0. Throws DownlinkError, or the signal's reason. */
@@ -89,6 +93,7 @@ export class Caller {
       // By the status too: a device may answer with that very code, and then the command has been executed.
       const wasLetIn =
         !(error instanceof DownlinkError) || error.code !== codes.tokenExpired || error.httpStatus !== UNAUTHORIZED
+      if (!wasLetIn && error.answer !== null && isOperator(this.#options.credentials)) throw tokenOver(error.answer)
       if (wasLetIn || token === null) throw error
       this.#tokens?.drop(token)
       return this.#signed(call, await this.#token(call.signal), read)
@@ -115,10 +120,11 @@ export class Caller {
   ): Promise<T> {
     const { server, orgId, credentials, fetch, now } = this.#options
     const { method, path, waitMs = 0, changes = method !== 'GET', repeatable = !changes, signal } = call
-    const query = queryOf({ orgId, ...call.query })
+    const query = queryOf({ ...(orgId === null ? {} : { orgId }), ...call.query })
     const body = typeof call.body === 'object' ? toJson(call.body) : (call.body ?? null)
     const headers: Record<string, string> = { ...(body === null ? {} : { 'content-type': JSON_TYPE }), ...call.headers }
-    if (credentials !== null && token !== null) {
+    if (isOperator(credentials)) headers.authorization = `Bearer ${credentials.operatorToken}`
+    if (isApplication(credentials) && token !== null) {
       const timestamp = String(now())
       headers['apim-accesstoken'] = token
       headers['apim-timestamp'] = timestamp
@@ -160,6 +166,11 @@ export class Caller {
     })
   }
 }
+
+const isApplication = (identity: Identity | null): identity is Credentials => identity !== null && 'appKey' in identity
+
+const isOperator = (identity: Identity | null): identity is Exclude<Identity, Credentials> =>
+  identity !== null && 'operatorToken' in identity
 
 async function readAnswer(request: Request, response: Response): Promise<Answer> {
   const text = await readText(response)

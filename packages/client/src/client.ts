@@ -1,15 +1,16 @@
 // What can be asked of a Downlink server: commands sent, read, cancelled and waited for, devices, statistics, events. Each method is one call, or an
 // iteration over calls. Not here: how a call is signed, sent and repeated (caller.ts), jobs and cancellations by filter (jobs.ts, cancellations.ts).
 
-import { type Call, Caller } from './caller.ts'
+import { type AccessOptions, accessOf } from './access.ts'
+import type { Call, Caller } from './caller.ts'
 import { Cancellations } from './cancellations.ts'
 import type { Answer } from './errors.ts'
 import { follow } from './events.ts'
-import type { Fetch } from './exchange.ts'
-import { credentialsOf, given, identify, idOf, inRange, isText, newKey, part, serverOf } from './given.ts'
+import { given, identify, idOf, inRange, isText, newKey, part } from './given.ts'
 import { Jobs } from './jobs.ts'
-import { ANSWER_MARGIN_MS, PAGE_SIZE, RETRIES, RETRIES_MAX, TIMER_MAX_MS, WAIT_STREAMS_MAX } from './limits.ts'
-import { type Retries, type Sleep, sleep } from './retry.ts'
+import { ANSWER_MARGIN_MS, PAGE_SIZE, TIMER_MAX_MS, WAIT_STREAMS_MAX } from './limits.ts'
+import type { ThingModel } from './model.ts'
+import type { Retries } from './retry.ts'
 import { cancelledUnseen, commandOf, eventOf, listOf, notUnderstood } from './told.ts'
 import { waitForEnd } from './wait.ts'
 import {
@@ -17,9 +18,11 @@ import {
   type ChangeEvent,
   type ChangePage,
   type Command,
+  type CommandPage,
   type CommandRecord,
   type Device,
   type DeviceLine,
+  type DevicePage,
   type DeviceQuery,
   type DeviceQueue,
   type EventFilter,
@@ -35,26 +38,9 @@ import {
   type Timeline,
 } from './wire.ts'
 
-export interface DownlinkOptions {
-  /** such as `https://downlink.example.com`; it may have a path before those of the server */
-  readonly server: string | URL
+export interface DownlinkOptions extends AccessOptions {
   /** the organization on whose behalf everything is asked */
   readonly orgId: string
-  /** the application, and what proves that it is called on its behalf */
-  readonly appKey?: string
-  readonly appSecret?: string
-  /** true: nothing is signed, for a server that runs with `--auth open`, such as the emulator. Then there is no appKey. */
-  readonly open?: boolean
-  /** default: the global one. Another may go through a proxy, trace, or answer in a test. */
-  readonly fetch?: Fetch
-  /** repeats of a call that a repeat may help, after the first attempt; default 4, and 0 is none */
-  readonly retries?: number
-  /** ms since 1970; default Date.now. Calls are signed with it, so it must agree with the server's clock within minutes. */
-  readonly now?: () => number
-  /** the pauses between repeats and looks; default: those of this machine */
-  readonly sleep?: Sleep
-  /** from 0 (inclusive) to 1, for those pauses; default Math.random */
-  readonly random?: () => number
 }
 
 export interface CallOptions {
@@ -81,16 +67,28 @@ export interface SearchOptions extends CallOptions {
   readonly pageSize?: number
 }
 
+export interface SearchPageOptions extends SearchOptions {
+  /** from 1, the default */
+  readonly pageNo?: number
+}
+
 export interface WaitOptions extends CallOptions {
   /** default: as long as it takes, which is at most pendingTtl and timeout together */
   readonly timeoutMs?: number
 }
 
-export interface EventsOptions extends EventFilter, CallOptions {
+export interface ChangesOptions extends EventFilter, CallOptions {
   /** the id of the last event that was seen: those after it come first */
   readonly after?: string
   /** where to begin without it: with what happens from now on, or with the oldest that is kept */
   readonly from?: 'now' | 'oldest'
+}
+
+export interface EventsOptions extends ChangesOptions {
+  /** Each time that the stream is there, first or again. What was asked before may have changed since it broke off; what happens from now on is told. */
+  readonly onOpen?: () => void
+  /** Each time that it broke off, or could not be opened again: it is tried again after a pause. What ends it for good is thrown instead. */
+  readonly onLost?: (error: unknown) => void
 }
 
 /** A call of an action of the vendor's API. */
@@ -125,14 +123,10 @@ export class Downlink {
   #streams = 0
 
   constructor(options: DownlinkOptions) {
-    const { orgId, retries = RETRIES, now = Date.now, random = Math.random } = options
-    if (!isText(orgId)) throw new TypeError('orgId: must be a text')
-    inRange('retries', retries, 0, RETRIES_MAX)
-    this.#retries = { retries, sleep: options.sleep ?? sleep, random }
-    // In a browser, fetch must be called as the window's own.
-    const fetch: Fetch = options.fetch ?? ((input, init) => globalThis.fetch(input, init))
-    const [server, credentials] = [serverOf(options.server), credentialsOf(options)]
-    this.#caller = new Caller({ server, orgId, credentials, fetch, now, ...this.#retries })
+    if (!isText(options.orgId)) throw new TypeError('orgId: must be a text')
+    const { caller, retries } = accessOf(options, options.orgId)
+    this.#caller = caller
+    this.#retries = retries
     this.jobs = new Jobs(this.#caller)
     this.cancellations = new Cancellations(this.#caller)
   }
@@ -196,13 +190,11 @@ export class Downlink {
     device: Device,
     { expression = '', pageSize = PAGE_SIZE, signal }: SearchOptions = {},
   ): AsyncGenerator<Command, void> {
-    const query = { action: 'search', ...identify(device) }
     let [bound, last, pageNo] = ['', null as string | null, 1]
     for (;;) {
       const terms = [expression, bound].filter(term => term.trim() !== '').map(term => `(${term})`)
-      const body = { expression: terms.join(' and '), pagination: { pageNo, pageSize } }
-      const call = { method: 'POST', path: COMMANDS, query, body, changes: false, signal } as const
-      const page = listOf((await this.#caller.answer(call)).data).map(commandOf)
+      const options = { expression: terms.join(' and '), pageNo, pageSize, signal }
+      const { commands: page } = await this.searchPage(device, options)
       const fresh = page.filter(({ commandId }) => last === null || isBefore(commandId, last))
       yield* fresh
       if (page.length < pageSize) return
@@ -211,6 +203,20 @@ export class Downlink {
       if (end === undefined) pageNo += 1
       else [bound, last, pageNo] = [`createTime <= "${utcSecond(end.createTime)}"`, end.commandId, 1]
     }
+  }
+
+  /** One page of them by its number, for who pages by himself: a new command moves all others on by one. */
+  async searchPage(
+    device: Device,
+    { expression = '', pageNo = 1, pageSize = PAGE_SIZE, signal }: SearchPageOptions = {},
+  ): Promise<CommandPage> {
+    const query = { action: 'search', ...identify(device) }
+    const body = { expression, pagination: { pageNo, pageSize } }
+    const call = { method: 'POST', path: COMMANDS, query, body, changes: false, signal } as const
+    const { data, fields } = await this.#caller.answer(call)
+    const { totalSize = null } = isObject(fields.pagination) ? fields.pagination : {}
+    const commands = listOf(data).map(value => commandOf(value))
+    return { commands, pageNo, pageSize, totalSize: typeof totalSize === 'number' ? totalSize : null }
   }
 
   /**
@@ -290,14 +296,14 @@ export class Downlink {
    * What happens, as it happens, and with `after` what happened since: at least once, of each device in order. Goes on until it is left (`break`), or its
    * signal says so; a connection that breaks off is made again. 99411 where events after `after` have been purged.
    */
-  async *events({ after, signal, ...filter }: EventsOptions = {}): AsyncGenerator<ChangeEvent, void> {
+  async *events({ after, signal, onOpen, onLost, ...filter }: EventsOptions = {}): AsyncGenerator<ChangeEvent, void> {
     const call = { method: 'GET', path: EVENTS, query: filterQuery(filter), signal } as const
-    const following = { caller: this.#caller, call, after: after ?? null, ...this.#retries }
+    const following = { caller: this.#caller, call, after: after ?? null, onOpen, onLost, ...this.#retries }
     for await (const { data } of follow(following)) yield eventOf(data)
   }
 
   /** The same events in the same order, by page, for who comes now and then. Without `after` it begins with the oldest that are kept. */
-  async changes({ limit, signal, ...options }: EventsOptions & { readonly limit?: number } = {}): Promise<ChangePage> {
+  async changes({ limit, signal, ...options }: ChangesOptions & { readonly limit?: number } = {}): Promise<ChangePage> {
     const query = { ...filterQuery(options), ...given({ after: options.after, limit }) }
     const { data, fields } = await this.#caller.answer({ method: 'GET', path: '/v1/changes', query, signal })
     if (typeof fields.next !== 'string') throw notUnderstood('next')
@@ -305,18 +311,24 @@ export class Downlink {
   }
 
   /** Devices with their status and what waits for them, in the order in which they were added; fetched by pages as they are read. */
-  async *devices({ signal, ...query }: DeviceQuery & CallOptions = {}): AsyncGenerator<DeviceLine, void> {
+  async *devices(query: DeviceQuery & CallOptions = {}): AsyncGenerator<DeviceLine, void> {
     for (let after: number | null = 0; after !== null; ) {
-      const call = {
-        method: 'GET',
-        path: '/v1/devices',
-        query: { ...given(query), after, limit: PAGE_SIZE },
-        signal,
-      } as const
-      const { data, fields }: Answer = await this.#caller.answer(call)
-      yield* listOf(data) as DeviceLine[]
-      after = typeof fields.next === 'number' ? fields.next : null
+      const page: DevicePage = await this.devicePage({ ...query, after })
+      yield* page.devices
+      after = page.next
     }
+  }
+
+  /** One page of them, for who pages by himself; without `after` the first. */
+  async devicePage({
+    signal,
+    after = 0,
+    limit = PAGE_SIZE,
+    ...query
+  }: DeviceQuery & CallOptions & { readonly after?: number; readonly limit?: number } = {}): Promise<DevicePage> {
+    const call = { method: 'GET', path: '/v1/devices', query: { ...given(query), after, limit }, signal } as const
+    const { data, fields } = await this.#caller.answer(call)
+    return { devices: listOf(data) as DeviceLine[], next: typeof fields.next === 'number' ? fields.next : null }
   }
 
   /** Those with the most commands that wait, or with the one that has waited longest, first. */
@@ -329,6 +341,11 @@ export class Downlink {
 
   async device(assetId: string, { signal }: CallOptions = {}): Promise<DeviceLine> {
     return this.#view(`/v1/devices/${part('assetId', assetId)}`, {}, signal)
+  }
+
+  /** What it can be told and asked, by the model of its product; null where that has none, and takes any command. */
+  async thingModel(assetId: string, { signal }: CallOptions = {}): Promise<ThingModel | null> {
+    return this.#view(`/v1/devices/${part('assetId', assetId)}/thing-model`, {}, signal)
   }
 
   /** What a device has open, in the order in which it goes out. */
@@ -367,5 +384,10 @@ const isBefore = (left: string, right: string): boolean =>
 /** `2026-01-31T08:00:00Z`, of ms since 1970 in digits. */
 const utcSecond = (ms: string): string => `${new Date(Number(ms)).toISOString().slice(0, 19)}Z`
 
-const filterQuery = ({ assetId, productKey, states, from }: EventsOptions): Record<string, string | number | boolean> =>
+const filterQuery = ({
+  assetId,
+  productKey,
+  states,
+  from,
+}: ChangesOptions): Record<string, string | number | boolean> =>
   given({ assetId, productKey, state: states?.join(','), from })

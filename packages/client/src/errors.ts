@@ -214,7 +214,7 @@ export class NoAnswer extends DownlinkError {
   }
 }
 
-/** The application could not prove who it is, so that nothing was called. */
+/** The caller could not prove who it is, or no longer, so that nothing was called. */
 export class NoToken extends DownlinkError {
   override readonly name = 'NoToken'
 }
@@ -242,6 +242,13 @@ export function refusalOf(answer: Answer, nature: Nature, beside: Beside = {}): 
 
 export const noToken = (answer: Answer, nature: Nature, beside: Beside): NoToken =>
   new NoToken(`the server gave no token: ${answer.code} ${shown(answer.msg)}`, aboutRefusal(answer, nature, beside))
+
+/** An operator's token is not renewed: only another one helps, which somebody must make. */
+export const tokenOver = (answer: Answer): NoToken =>
+  new NoToken(`the operator token is not good: ${answer.code} ${shown(answer.msg)}`, {
+    ...{ answer, code: answer.code, outcome: 'notDone', retriable: false },
+    next: 'Ask for a new one: downlink console token makes it.',
+  })
 
 function aboutRefusal(answer: Answer, nature: Nature, { retryAfterMs = null, note = '' }: Beside): About {
   const known = byCode.get(answer.code)

@@ -68,7 +68,9 @@ export interface Following extends Retries {
   /** the id after which it begins; null: now */
   readonly after: string | null
   /** as often as the stream is there, first or again */
-  readonly onOpen?: () => void
+  readonly onOpen?: (() => void) | undefined
+  /** as often as it broke off, or could not be opened again, and is tried again */
+  readonly onLost?: ((error: DownlinkError) => void) | undefined
 }
 
 /** What the server calls its messages: something happened; the stream is as far as its id; what comes next has been purged. */
@@ -80,11 +82,12 @@ const GONE = 'gone'
  * from then on it is opened again for as long as that may help, unless `retries` is 0.
  */
 export async function* follow(of: Following): AsyncGenerator<Message, never> {
-  const { caller, call, retries, sleep, random, onOpen } = of
+  const { caller, call, retries, sleep, random, onOpen, onLost } = of
   const { signal } = call
   let last = of.after
   let wasOpen = false
   for (let failures = 0; ; failures += 1) {
+    let lost: DownlinkError = broken()
     try {
       const response = await caller.open({ ...call, headers: last === null ? {} : { 'last-event-id': last } })
       wasOpen = true
@@ -97,9 +100,10 @@ export async function* follow(of: Following): AsyncGenerator<Message, never> {
       }
     } catch (error) {
       if (!wasOpen || !(error instanceof DownlinkError) || !mayRepeat(error)) throw error
-      if (retries === 0) throw error
+      lost = error
     }
-    if (retries === 0) throw broken()
+    if (retries === 0) throw lost
+    onLost?.(lost)
     await sleep(pauseMs(failures, null, random) ?? 0, signal)
   }
 }

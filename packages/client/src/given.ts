@@ -1,8 +1,11 @@
 // What was given, checked before anything is sent: servers, credentials, devices, ids, parts of paths. What makes no sense is a TypeError that names it.
 // Not here: values and inputs, of which the server knows what fits its models.
 
-import type { DownlinkOptions } from './client.ts'
+import type { AccessOptions } from './access.ts'
+import type { Identity } from './caller.ts'
 import { type Device, isCommandId } from './wire.ts'
+
+const OPERATOR_TOKEN = /^dlo_[A-Za-z0-9_-]{43}$/
 
 export const isText = (value: unknown): value is string => typeof value === 'string' && value !== ''
 
@@ -15,10 +18,20 @@ export function serverOf(server: string | URL): string {
 }
 
 /** A secret that was forgotten must not become a call without signature: that is said in so many words. */
-export function credentialsOf({ appKey, appSecret, open = false }: DownlinkOptions) {
-  if (open && (appKey !== undefined || appSecret !== undefined))
-    throw new TypeError('open: goes without appKey and appSecret; give either')
+export function credentialsOf({ appKey, appSecret, operatorToken, open = false }: AccessOptions): Identity | null {
+  const isApplication = appKey !== undefined || appSecret !== undefined
+  if (open && (isApplication || operatorToken !== undefined))
+    throw new TypeError('open: goes without appKey, appSecret and operatorToken; give either')
   if (open) return null
+  if (operatorToken !== undefined) {
+    if (isApplication) throw new TypeError('operatorToken: goes without appKey and appSecret; give either')
+    // Something else that was put here by mistake, such as a secret, is not sent either.
+    if (typeof operatorToken !== 'string' || !OPERATOR_TOKEN.test(operatorToken))
+      throw new TypeError(
+        'operatorToken: must be dlo_ and 43 letters, digits, - or _, as downlink console token prints it',
+      )
+    return { operatorToken }
+  }
   if (isText(appKey) && isText(appSecret)) return { appKey, appSecret }
   const missing = isText(appKey) ? 'appSecret' : 'appKey'
   throw new TypeError(`${missing}: must be a text; for a server that runs with --auth open say open: true instead`)

@@ -65,6 +65,16 @@ export interface Command {
   readonly outputData: Readonly<Record<string, unknown>> | null
 }
 
+/** Some commands of a device, newest first, and which of how many pages it is. */
+export interface CommandPage {
+  readonly commands: readonly Command[]
+  /** from 1 */
+  readonly pageNo: number
+  readonly pageSize: number
+  /** commands on all pages; null where the server does not count them */
+  readonly totalSize: number | null
+}
+
 /** What became of sending a command. */
 export interface Sent {
   readonly commandId: string
@@ -141,6 +151,14 @@ export interface DeviceQuery {
   readonly text?: string
   /** true: only those that something waits for */
   readonly waiting?: boolean
+}
+
+/** Some devices, and where those after them begin. */
+export interface DevicePage {
+  /** may be fewer than the limit though there are more: go by `next` */
+  readonly devices: readonly DeviceLine[]
+  /** `after` of the next page; null: this is the last one */
+  readonly next: number | null
 }
 
 /** What a device has open, in the order in which it goes out. */
@@ -222,6 +240,44 @@ export interface Stats {
   readonly total: Sums
   readonly perSecond: Sums
   readonly series: readonly (Sums & { readonly at: number })[]
+}
+
+// --- who calls -----------------------------------------------------------------------------------------------------
+
+/** What a caller may do. Control and FullAccess imply Read. */
+export interface Grant {
+  readonly resource: 'Asset' | 'Device' | 'Model' | 'Organization'
+  readonly actions: readonly ('Control' | 'FullAccess' | 'Read')[]
+  /** for everything of the organization, or for these */
+  readonly scope: 'all' | { readonly productKeys: readonly string[] } | { readonly assetIds: readonly string[] }
+}
+
+/** As whom the server takes a caller. */
+export interface WhoAmI {
+  /** `open`: it asks nobody for credentials */
+  readonly auth: 'signature' | 'open'
+  /** null where it is open: nobody is told from anybody else there */
+  readonly caller: {
+    readonly appKey: string
+    readonly orgId: string
+    readonly orgName: string
+    /** the name, where it is a person with an operator token */
+    readonly operator: string | null
+    /** ms since 1970, when the token that the call carried ends */
+    readonly expireAt: number | null
+    readonly grants: readonly Grant[]
+  } | null
+  /** where it is open: those that there are, each with the application that a call acts as; appKey null: it has none, and nothing can be called */
+  readonly organizations: readonly {
+    readonly orgId: string
+    readonly name: string
+    readonly appKey: string | null
+    readonly grants: readonly Grant[]
+  }[]
+  /** there are more than are listed */
+  readonly more: boolean
+  /** the clock by which the server times commands, ms since 1970 */
+  readonly now: number
 }
 
 // --- what happens --------------------------------------------------------------------------------------------------
