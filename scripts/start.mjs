@@ -12,6 +12,7 @@ const parent = process.ppid
 process.chdir(fileURLToPath(new URL('..', import.meta.url)))
 const DEMO_FLEET = 'examples/fleet.yaml'
 const MAIN = 'dist/main.js'
+const CONSOLE = 'dist/console/index.html'
 /** ms between two looks at whether the parent is still there */
 const PARENT_CHECK_MS = 500
 
@@ -21,14 +22,19 @@ if (!existsSync('node_modules')) {
 }
 const { parse } = await import('yaml')
 
-const newest = folder =>
-  Math.max(...readdirSync(folder, { recursive: true }).map(name => statSync(join(folder, name)).mtimeMs))
-const builtAt = existsSync(MAIN) ? statSync(MAIN).mtimeMs : 0
-if (
-  builtAt < newest('src') ||
-  builtAt < newest('packages/client/src') ||
-  builtAt < statSync('scripts/build.mjs').mtimeMs
-) {
+/** What is built: the server with the client library, and the console. */
+const sources = [
+  ...['src', 'packages/client/src', 'scripts/build.mjs'],
+  ...['src', 'public', 'index.html', 'compressed.ts', 'vite.config.ts'].map(name => join('console', name)),
+]
+/** when the newest of the files there was written */
+function newest(path) {
+  const found = statSync(path)
+  if (!found.isDirectory()) return found.mtimeMs
+  return Math.max(...readdirSync(path, { recursive: true }).map(name => statSync(join(path, name)).mtimeMs))
+}
+const builtAt = Math.min(...[MAIN, CONSOLE].map(file => (existsSync(file) ? statSync(file).mtimeMs : 0)))
+if (builtAt < Math.max(...sources.map(newest))) {
   console.log('Building …')
   execFileSync(process.execPath, ['scripts/build.mjs'], { stdio: 'inherit' })
 }
@@ -116,7 +122,8 @@ function banner({ orgId, appKey, appSecret }, here, away) {
   const command = (verb, device, rest = '') => `  node ${MAIN} command ${verb} --asset-id ${device.assetId}${rest}`
   console.log(`
 ${here.deviceKey} is simulated here and prints what it gets${away ? `; ${away.deviceKey} is away` : ''}.
-In another terminal, in this folder, first say who calls:
+Look at it in a browser, signed in with the key and the secret below: ${urls.http}/console/
+Or in another terminal, in this folder; first say who calls:
 
 ${exports.join('\n')}
 `)

@@ -2,7 +2,16 @@
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync, existsSync, mkdtempSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -13,8 +22,14 @@ import { Program, Running, root } from './rig/program.ts'
 let program: Program
 beforeAll(() => {
   program = new Program()
-  for (const name of ['scripts', 'examples']) cpSync(join(root, name), join(program.folder, name), { recursive: true })
+  for (const name of ['scripts', 'examples', 'console'])
+    cpSync(join(root, name), join(program.folder, name), { recursive: true })
   for (const name of ['src', 'packages']) symlinkSync(join(root, name), join(program.folder, name))
+  // Stands for the console as it is built, which nobody opens here. Both are newer than what they are made of.
+  mkdirSync(join(program.folder, 'dist/console'))
+  writeFileSync(join(program.folder, 'dist/console/index.html'), '')
+  const now = new Date()
+  utimesSync(program.main, now, now)
 })
 afterAll(() => program.remove())
 

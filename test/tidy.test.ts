@@ -8,7 +8,7 @@ import { describe, expect, it } from 'vitest'
 const root = fileURLToPath(new URL('..', import.meta.url))
 const files = (folder: string): string[] =>
   readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
-    .filter(name => /\.(ts|mjs)$/.test(name))
+    .filter(name => /\.(ts|tsx|mjs)$/.test(name))
     .map(name => join(folder, name))
 const source = files('src')
 const read = (file: string) => readFileSync(join(root, file), 'utf8')
@@ -125,6 +125,23 @@ describe('the client', () => {
   })
 })
 
+const pages = files('console/src')
+
+describe('the console', () => {
+  const libraries = /^(preact|preact\/hooks|@preact\/signals|wouter-preact|uplot|@tanstack\/virtual-core)$/
+  it.each(pages)('%s is made of the client, its own parts and what its build brings along', file => {
+    for (const specifier of imports(file)) {
+      if (specifier === '@downlink/client' || libraries.test(specifier) || specifier === 'uplot/dist/uPlot.min.css')
+        continue
+      expect(specifier, `${file} imports ${specifier}`).toMatch(/^\./)
+      expect(target(file, specifier)).toMatch(/^console\/src\//)
+    }
+    const code = read(file).replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '')
+    // The client asks, and it is told by whom; text of others never becomes markup; styles in text are refused by the policy.
+    expect(code).not.toMatch(/\bfetch\(|\bEventSource\b|\bWebSocket\b|dangerouslySetInnerHTML|\binnerHTML\b|\sstyle="/)
+  })
+})
+
 describe('the core', () => {
   const forbidden = [
     /\bDate\.now\b/,
@@ -141,18 +158,26 @@ describe('the core', () => {
 })
 
 describe('every file', () => {
-  it.each([...source, ...client, ...files('test'), ...files('bench'), ...files('sim'), ...files('crash')])(
-    '%s opens with what it is',
-    file => {
-      expect(read(file)).toMatch(/^(#!.*\n)?\/\/ \S+/)
-    },
-  )
+  it.each([
+    ...source,
+    ...client,
+    ...files('console'),
+    ...files('test'),
+    ...files('bench'),
+    ...files('sim'),
+    ...files('crash'),
+  ])('%s opens with what it is', file => {
+    expect(read(file)).toMatch(/^(#!.*\n)?\/\/ \S+/)
+  })
   // A list of figures is not read from end to end, and having all of them in one place is what it is for.
   const code = source.filter(file => file !== 'src/core/limits.ts')
-  it.each([...code, ...client, ...simulator, ...files('crash')])('%s is not longer than can be read', file => {
-    expect(read(file).split('\n').length).toBeLessThanOrEqual(650)
-  })
-  it.each([...source, ...client, ...files('crash')])('%s swallows no error', file => {
+  it.each([...code, ...client, ...pages, ...simulator, ...files('crash')])(
+    '%s is not longer than can be read',
+    file => {
+      expect(read(file).split('\n').length).toBeLessThanOrEqual(650)
+    },
+  )
+  it.each([...source, ...client, ...pages, ...files('crash')])('%s swallows no error', file => {
     expect(read(file)).not.toMatch(/catch\s*(\([^)]*\))?\s*\{\s*\}/)
   })
 })
