@@ -79,7 +79,7 @@ async function shots(scene: Scene): Promise<Shot[]> {
       name: 'send',
       path: `/devices/${form.assetId}?tab=send&set=setpoint`,
       set: async page => {
-        await page.getByRole('textbox').last().fill('99')
+        await page.getByLabel(/Flow temperature/).last().fill('99')
         await page.getByRole('button', { name: /Send now|Queue for/ }).click()
       },
     },

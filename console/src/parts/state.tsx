@@ -7,11 +7,11 @@ import { common } from './words.ts'
 const marks: Readonly<Record<StateName, string>> = {
   created: '◷',
   cancelled: '⊘',
-  expired: '⧗',
+  expired: '⊖',
   sent: '➤',
   succeeded: '✓',
   failed: '✕',
-  timedOut: '⏱',
+  timedOut: '!',
 }
 
 export const StateBadge = ({ state }: { state: State }) => {
