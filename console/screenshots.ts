@@ -79,7 +79,10 @@ async function shots(scene: Scene): Promise<Shot[]> {
       name: 'send',
       path: `/devices/${form.assetId}?tab=send&set=setpoint`,
       set: async page => {
-        await page.getByLabel(/Flow temperature/).last().fill('99')
+        await page
+          .getByLabel(/Flow temperature/)
+          .last()
+          .fill('99')
         await page.getByRole('button', { name: /Send now|Queue for/ }).click()
       },
     },

@@ -13,5 +13,7 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // What is waited for comes by itself; how soon is for console/latency.ts to say.
+    expect: { poll: { timeout: 20_000 } },
   },
 })

@@ -12,6 +12,7 @@ import { type Faults, noFaults } from '../../src/emulator/devices.ts'
 import { ORG } from '../test/rig/fleet.ts'
 import { Chance } from './chance.ts'
 import { byKey, disabled, fleet, fleetFile, never, type SceneDevice } from './fleet.ts'
+import { jobs } from './jobs.ts'
 import { orderFor, send } from './orders.ts'
 
 const MINUTES = 62
@@ -40,6 +41,7 @@ const troubles: readonly { readonly minute: number; readonly who: RegExp; readon
   { minute: 51, who: /^nt-pump-04$/, faults: { mute: true } },
   { minute: 52, who: /^nt-pump-04$/, faults: {} },
   { minute: 55, who: /^dep-ev-0[29]$/, faults: { offline: true } },
+  { minute: 56, who: /^nt-ahu-05$/, faults: { mute: true } },
 ]
 
 /** Those that are away when the hour is over, with the commands that wait for them. */
@@ -118,6 +120,7 @@ class Hour {
     await Promise.all(Array.from({ length: busyness(minute) }, () => this.#somebody(minute)))
     if (this.#chance.is(TAKEN_BACK)) await this.#takeBack()
     if (minute > 45) await this.#leaveWaiting(minute)
+    if (isFirst) for (const job of jobs) if (job.minute === minute) await this.#client.jobs.create(job.order)
   }
 
   /** Someone sends something to a device; a few want it now or never. */

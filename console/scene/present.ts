@@ -2,7 +2,7 @@
 // on sending, and jobs and cancellations in every state. Not here: the hour (hour.ts), the pictures (../screenshots.ts).
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Downlink, type JobOrder, type JobTarget } from '../../packages/client/src/index.ts'
+import { Downlink, State } from '../../packages/client/src/index.ts'
 import type { Received, TestDevice } from '../../test/rig/server.ts'
 import { ORG } from '../test/rig/fleet.ts'
 import { TestServer } from '../test/rig/server.ts'
@@ -14,11 +14,13 @@ import { type Order, orderFor, send } from './orders.ts'
 /** devices that log in at a time */
 const LOG_IN = 8
 /** ms between two commands of the everyday traffic */
-const TRAFFIC_MS = 700
+const TRAFFIC_MS = 4_000
 /** ms that a device takes to answer, when nothing is wrong with it */
 const ANSWER_MS = [60, 900] as const
 /** ms that it takes on request, so that its command can be seen in flight; its timeout is a minute */
 const LONG_MS = 50_000
+/** ms between two looks whether something has happened */
+const LOOK_MS = 50
 const WAIT = { pendingTtl: 14_400, timeout: 60 }
 
 /** Devices that have a part of their own, and no everyday traffic. */
@@ -27,6 +29,8 @@ export const parts = {
   busy: byKey('nt-pump-01'),
   /** its commands have all been answered */
   done: byKey('nt-pump-02'),
+  /** the same, and some of it is cancelled by filter */
+  second: byKey('nt-pump-03'),
   /** is sent something by form */
   form: byKey('lab-pump-02'),
   /** is away, with the deepest queue */
@@ -39,6 +43,8 @@ export class Scene {
   readonly server: TestServer
   readonly admin: Downlink
   readonly planner: Downlink
+  /** the person at the console, and what she signs in with */
+  readonly operator: Downlink
   readonly operatorToken: string
   readonly #chance = new Chance(7)
   readonly #stop = new AbortController()
@@ -50,6 +56,7 @@ export class Scene {
     this.server = server
     this.admin = server.client()
     this.planner = new Downlink({ server: server.url, orgId: ORG, ...PLANNER })
+    this.operator = new Downlink({ server: server.url, orgId: ORG, operatorToken })
     this.operatorToken = operatorToken
   }
 
@@ -115,16 +122,15 @@ export class Scene {
   }
 
   /** One command in flight for as long as a picture takes, and others behind it. */
-  async fill({ deviceKey, assetId }: SceneDevice, behind: readonly Order[]): Promise<void> {
-    const device = byKey(deviceKey)
-    this.#slow.set(deviceKey, LONG_MS)
-    const [first = { set: 'speed', value: 1_800 }, ...rest] = behind
-    await send(this.admin, device, first, WAIT)
-    for (const [n, order] of rest.entries()) await send(n % 3 === 1 ? this.planner : this.admin, device, order, WAIT)
+  async fill(device: SceneDevice, orders: readonly Order[]): Promise<void> {
+    this.#slow.set(device.deviceKey, LONG_MS)
+    const senders = [this.admin, this.operator, this.admin, this.planner]
+    for (const [n, order] of orders.entries())
+      await send(senders[n % senders.length] ?? this.admin, device, order, WAIT)
     for (;;) {
-      const { commands } = await this.admin.queue(assetId)
-      if (commands.some(({ state }) => state === 4)) return
-      await sleep(50)
+      const { commands } = await this.admin.queue(device.assetId)
+      if (commands.some(({ state }) => state === State.sent)) return
+      await sleep(LOOK_MS)
     }
   }
 
@@ -137,64 +143,6 @@ export class Scene {
     const { commandId } = await send(this.admin, device, order, WAIT)
     await this.admin.waitFor(commandId, { timeoutMs: 30_000 })
     return commandId
-  }
-
-  /** Jobs that are over, under way and to come; the id of the one under way. */
-  async jobs(): Promise<string> {
-    const ofKind = (kind: SceneDevice['kind'], site = ''): JobTarget => ({
-      targetType: 'device_list',
-      targetDevices: fleet
-        .filter(device => device.kind === kind && device.deviceKey.startsWith(site))
-        .map(({ assetId }) => ({ assetId })),
-    })
-    const jobs = this.planner.jobs
-    await jobs.create(order('Limit charging at noon', '午间限制充电功率', ofKind('ev', 'st'), set('limit', 40)))
-    await jobs.create(
-      order('Reboot the depot', '重启停车场充电桩', ofKind('ev', 'dep'), invoke('reboot', { delay: 5 })),
-    )
-    const night = order('Night setback', '夜间回调', ofKind('ahu'), set('supply', 16.5), { ttl: 7_200 })
-    const jobId = await jobs.create(night)
-    await jobs.create(
-      order(
-        'Calibrate all pumps, Tuesday night',
-        '周二夜间校准全部水泵',
-        ofKind('pump'),
-        invoke('calibrate', { reference: 20, passes: 3 }),
-        {
-          ttl: 3_600,
-          triggerTs: (await this.admin.stats()).now.at + 36 * 3_600_000,
-        },
-      ),
-    )
-    return jobId
-  }
-}
-
-const named = (en: string, zh: string) => ({ defaultValue: en, i18nValue: { en_US: en, zh_CN: zh } })
-const set = (measurepointId: string, value: unknown): JobOrder['commandInfo'] => ({
-  commandType: 'MEASUREPOINT_SET',
-  setMeasurepointInfo: { measurepointId, value },
-})
-const invoke = (serviceId: string, inputData: Readonly<Record<string, unknown>>): JobOrder['commandInfo'] => ({
-  commandType: 'SERVICE_INVOKE',
-  serviceInvokeInfo: { serviceId, inputData },
-})
-
-function order(
-  en: string,
-  zh: string,
-  targetScope: JobTarget,
-  commandInfo: JobOrder['commandInfo'],
-  { ttl = 60, triggerTs }: { readonly ttl?: number; readonly triggerTs?: number } = {},
-): JobOrder {
-  return {
-    ...{ name: named(en, zh), desc: '', targetScope, commandInfo },
-    schedulePolicy: {
-      scheduleType: 'DISPOSABLE',
-      ...(triggerTs === undefined ? {} : { disposableSchedulePolicy: { triggerTs } }),
-    },
-    timeoutPolicy: { inProgressTimeoutInSeconds: 20, ttlTimeoutInSeconds: ttl },
-    retryPolicy: { enableRetry: true, retryIntervalInSeconds: 600, retryCount: 2 },
   }
 }
 
