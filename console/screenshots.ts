@@ -1,122 +1,114 @@
-// The pictures of docs/console: each page and state in both themes, some in Chinese and one on a narrow screen, of a fleet with an hour behind it.
-// `npm run screenshots` makes them anew; look at each afterwards. Not here: the fleet and what happens in it (scene/).
+// The pictures of docs/console: each page and state in both themes, some in Chinese and on a narrow screen too, of a fleet with an hour behind it; and the page
+// that lists them. `npm run screenshots` makes them anew; look at each afterwards. Not here: which there are (scene/shots.ts), the fleet (scene/present.ts).
 // Chinese needs a font that has it, such as Debian's fonts-wqy-microhei.
 
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Browser, Page } from 'playwright-core'
-import { byKey } from './scene/fleet.ts'
-import { parts, Scene } from './scene/present.ts'
+import type { Browser, BrowserContext, Page } from 'playwright-core'
+import { Scene } from './scene/present.ts'
+import { type Form, type Shot, shotsOf } from './scene/shots.ts'
 import { launch } from './test/rig/browser.ts'
 
 const folder = join(import.meta.dirname, '../docs/console')
-mkdirSync(folder, { recursive: true })
+const themes = ['light', 'dark'] as const
+type Theme = (typeof themes)[number]
+const forms: Readonly<
+  Record<Form, { readonly suffix: string; readonly words: string; readonly locale: string; readonly width: number }>
+> = {
+  wide: { suffix: '', words: '', locale: 'en-GB', width: 1280 },
+  chinese: { suffix: '-zh', words: ', in Chinese', locale: 'zh-CN', width: 1280 },
+  narrow: { suffix: '-narrow', words: ', narrow', locale: 'en-GB', width: 390 },
+}
+const HEIGHT = 800
+/** bytes of all pictures, which everybody who clones gets, in each version that they ever had */
+const ALL_MAX_BYTES = 6_000_000
 
-interface Shot {
-  readonly name: string
-  readonly path: string
-  /** what is done before, until it looks as it should */
-  readonly set?: (page: Page) => Promise<unknown>
-  readonly signedOut?: boolean
-  readonly chinese?: boolean
-  readonly narrow?: boolean
+const fileOf = ({ name }: Shot, form: Form, theme: Theme): string => `${name}${forms[form].suffix}-${theme}.png`
+
+/** Somebody who is signed in, or not. */
+async function reader(browser: Browser, form: Form, operatorToken: string | null): Promise<BrowserContext> {
+  const { locale, width } = forms[form]
+  const viewport = { width, height: HEIGHT }
+  const context = await browser.newContext({ locale, viewport, timezoneId: 'Asia/Shanghai', reducedMotion: 'reduce' })
+  if (operatorToken !== null)
+    await context.addInitScript(token => sessionStorage.setItem('downlink.operatorToken', token), operatorToken)
+  return context
 }
 
-const settled = (page: Page) => page.locator('.spinner').first().waitFor({ state: 'detached' })
+/** Nothing is on its way any more, and what has come has been painted. */
+async function settled(page: Page): Promise<void> {
+  await page.getByRole('heading', { level: 1 }).first().waitFor()
+  await page.waitForFunction(() => document.querySelector('.spinner, .loading') === null)
+  await page.evaluate(() => document.fonts.ready)
+  await page.evaluate(() => new Promise(resolve => requestAnimationFrame(() => requestAnimationFrame(resolve))))
+}
 
-async function shoot(browser: Browser, scene: Scene, shot: Shot, theme: 'light' | 'dark'): Promise<void> {
-  const { name, path, set, signedOut = false, chinese = false, narrow = false } = shot
-  const viewport = narrow ? { width: 390, height: 844 } : { width: 1280, height: 800 }
-  const locale = chinese ? 'zh-CN' : 'en-GB'
-  const context = await browser.newContext({ colorScheme: theme, locale, timezoneId: 'Europe/Berlin', viewport })
+/** Both themes of one moment: the page is asked for once, and drawn twice. */
+async function take(context: BrowserContext, scene: Scene, shot: Shot, form: Form): Promise<number> {
+  const page = await context.newPage()
   try {
-    const page = await context.newPage()
-    if (!signedOut)
-      await page.addInitScript(token => sessionStorage.setItem('downlink.operatorToken', token), scene.operatorToken)
-    await page.goto(scene.server.page(path))
-    await page.getByRole('heading', { level: 1 }).waitFor()
+    await page.goto(scene.server.page(shot.path))
     await settled(page)
-    await set?.(page)
-    // The charts and what they are drawn with come a moment after the page.
-    await within(page.waitForLoadState('networkidle'))
-    await page.screenshot({ path: join(folder, `${name}-${theme}.png`), animations: 'disabled' })
-    console.log(`${name}-${theme}.png`)
+    await shot.on?.(page)
+    await page.mouse.move(0, 0)
+    let bytes = 0
+    for (const theme of themes) {
+      await page.emulateMedia({ colorScheme: theme })
+      await settled(page)
+      const file = fileOf(shot, form, theme)
+      bytes += (await page.screenshot({ path: join(folder, file), animations: 'disabled' })).length
+      console.log(file)
+    }
+    return bytes
   } finally {
-    await context.close()
+    await page.close()
   }
 }
 
-/** The wait of Playwright for a quiet network would be for ever, where a stream is open. */
-const within = <T>(what: Promise<T>): Promise<T | undefined> =>
-  Promise.race([what, new Promise<undefined>(resolve => setTimeout(resolve, 1_500))])
+function index(shots: readonly Shot[]): string {
+  const rows = shots.flatMap(shot =>
+    (shot.forms ?? ['wide']).map(form => {
+      const links = themes.map(theme => `[${theme}](${fileOf(shot, form, theme)})`)
+      return `| ${shot.caption}${forms[form].words} | ${links.join(' | ')} |`
+    }),
+  )
+  return `# Pictures of the console
 
-async function shots(scene: Scene): Promise<Shot[]> {
-  const { busy, form, away } = parts
-  await scene.fill(busy, [
-    { set: 'speed', value: 1_800 },
-    { set: 'setpoint', value: 21.5 },
-    { invoke: 'calibrate', inputs: { reference: 20.5, passes: 3 } },
-    { set: 'mode', value: 1 },
-    { set: 'setpoint', value: 22 },
-    { set: 'speed', value: 1_200 },
-  ])
-  const doneId = await scene.done()
-  const jobId = await scene.jobs()
-  const { commands } = await scene.admin.queue(away.assetId)
-  const waitingId = commands[3]?.commandId ?? ''
-  const narrowed = { productKeys: [byKey('hs-ahu-01').productKey], olderThanS: 60 }
-  const real = await scene.admin.cancellations.create({ ...narrowed, assetIds: [byKey('hs-ahu-01').assetId] })
-  const filter = '/fleet/cancellations/new?measurepointId=setpoint&olderThanS=60'
-  const ask = (page: Page) => page.getByRole('button', { name: /^Cancel all/ }).click()
-  return [
-    { name: 'sign-in', path: '/', signedOut: true },
-    { name: 'overview', path: '/', set: page => within(page.locator('canvas').nth(1).waitFor()) },
-    { name: 'devices', path: '/devices' },
-    { name: 'device-queue', path: `/devices/${busy.assetId}` },
-    { name: 'cancel-all', path: `/devices/${away.assetId}`, set: ask },
-    { name: 'history', path: `/devices/${byKey('nt-ahu-05').assetId}?tab=history` },
-    {
-      name: 'send',
-      path: `/devices/${form.assetId}?tab=send&set=setpoint`,
-      set: async page => {
-        await page
-          .getByLabel(/Flow temperature/)
-          .last()
-          .fill('99')
-        await page.getByRole('button', { name: /Send now|Queue for/ }).click()
-      },
-    },
-    { name: 'command-waiting', path: `/commands/${waitingId}` },
-    { name: 'command-done', path: `/commands/${doneId}` },
-    { name: 'jobs', path: '/fleet' },
-    { name: 'job', path: `/fleet/jobs/${jobId}` },
-    {
-      name: 'dry-run',
-      path: filter,
-      set: async page => {
-        await page.getByRole('button', { name: 'Look what it would cancel' }).click()
-        await page.getByRole('button', { name: /^Cancel (these|this)/ }).waitFor()
-      },
-    },
-    { name: 'cancellation', path: `/fleet/cancellations/${real.cancellationId}` },
-    { name: 'overview-zh', path: '/', chinese: true },
-    { name: 'device-queue-zh', path: `/devices/${busy.assetId}`, chinese: true },
-    { name: 'device-queue-narrow', path: `/devices/${busy.assetId}`, narrow: true },
-  ]
+Made by \`npm run screenshots\`, which writes this page too: a fleet of 63 devices with an hour behind it, real devices that answer, fail and are away, and an operator who is signed in. Each in light and in dark.
+
+| page | light | dark |
+| --- | --- | --- |
+${rows.join('\n')}
+`
 }
 
-const scene = await Scene.set()
-const browser = await launch()
-const failed: string[] = []
-try {
-  for (const shot of await shots(scene))
-    for (const theme of ['light', 'dark'] as const)
-      await shoot(browser, scene, shot, theme).catch(error => {
-        failed.push(shot.name)
-        console.error(`${shot.name}: ${error}`)
-      })
-} finally {
-  await browser.close()
-  await scene.strike()
+async function run(): Promise<void> {
+  const scene = await Scene.set()
+  const browser = await launch()
+  try {
+    const shots = await shotsOf(scene)
+    mkdirSync(folder, { recursive: true })
+    // What is not taken any more goes.
+    for (const name of readdirSync(folder)) if (name.endsWith('.png')) rmSync(join(folder, name))
+    const readers = new Map<string, BrowserContext>()
+    let bytes = 0
+    for (const shot of shots) {
+      await shot.before?.()
+      for (const form of shot.forms ?? ['wide']) {
+        const key = `${form} ${shot.isSignedOut === true}`
+        const token = shot.isSignedOut === true ? null : scene.operatorToken
+        const context = readers.get(key) ?? (await reader(browser, form, token))
+        readers.set(key, context)
+        bytes += await take(context, scene, shot, form)
+      }
+    }
+    writeFileSync(join(folder, 'README.md'), index(shots))
+    console.log(`${(bytes / 1_000_000).toFixed(1)} MB in all`)
+    if (bytes > ALL_MAX_BYTES) throw new Error(`the pictures have ${bytes} bytes, and may have ${ALL_MAX_BYTES}`)
+  } finally {
+    await browser.close()
+    await scene.strike()
+  }
 }
-if (failed.length > 0) process.exitCode = 1
+
+await run()

@@ -134,6 +134,13 @@ export class Scene {
     }
   }
 
+  /** Ids of the jobs with that name. */
+  async jobIds(name: string): Promise<readonly string[]> {
+    const found: string[] = []
+    for await (const job of this.admin.jobs.search()) if (job.name.defaultValue === name) found.push(job.jobId)
+    return found
+  }
+
   /** A command that waited behind another one for some seconds, and was then answered with outputs; its id. */
   async done(): Promise<string> {
     const device = parts.done
