@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Caller } from './rig/caller.ts'
-import { closedLoop, medianOf, quantile } from './rig/figures.ts'
+import { medianOf, quantile } from './rig/figures.ts'
+import { closedLoop } from './rig/loops.ts'
 import { startServer, writeFleet } from './rig/server.ts'
 
 const { values } = parseArgs({

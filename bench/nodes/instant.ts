@@ -2,7 +2,8 @@
 
 import { Caller } from '../rig/caller.ts'
 import { Devices } from '../rig/devices.ts'
-import { closedLoop, medianOf, quantile, ratio, shown, spread, type Table } from '../rig/figures.ts'
+import { medianOf, quantile, ratio, shown, spread, type Table } from '../rig/figures.ts'
+import { closedLoop } from '../rig/loops.ts'
 import { onDatabase } from '../rig/postgres.ts'
 import { type ServerProcess, startServer, writeFleet } from '../rig/server.ts'
 import type { Bench } from './bench.ts'

@@ -1,0 +1,6 @@
+// Who takes part: Downlink and what a user would otherwise put together, in the order of the tables.
+
+import type { Contender } from '../rig/contender.ts'
+import { downlink, downlinkInMemory } from './downlink.ts'
+
+export const contenders: readonly Contender[] = [downlink, downlinkInMemory]
