@@ -547,7 +547,7 @@ describe('cancelling by filter', () => {
       }
     }
     const tried = await client.cancellations.create(filter, { dryRun: true })
-    expect(await ended(tried.cancellationId)).toMatchObject({ dryRun: true, matched: 3, cancelled: 0, filter })
+    expect(await ended(tried.cancellationId)).toMatchObject({ dryRun: true, matched: 3, cancelled: 3, filter })
     const made = await client.cancellations.create(filter)
     expect(await ended(made.cancellationId)).toMatchObject({ matched: 3, cancelled: 3, notCancelled: 0, undecided: 0 })
     const items = await all(client.cancellations.items(made.cancellationId))
@@ -716,7 +716,7 @@ describe('events', () => {
     }
     const onLost = (error: unknown) => {
       told.push(error instanceof NoAnswer ? `lost: ${error.why}` : `lost: ${error}`)
-      // Broken off, and then not to be had again twice, each time with its one repeat; then it is.
+      // Broken off, and then not to be had again twice; then it is.
       if (told.length === 2) cutter.fault = () => 'refuse'
       if (told.length === 4) cutter.fault = () => 'pass'
     }
@@ -726,6 +726,38 @@ describe('events', () => {
     }
     expect(told).toEqual(['open', 'lost: lost', 'lost: lost', 'lost: lost', 'open', 'cancelled'])
     expect((await client.get(device, commandId)).state).toBe(State.cancelled)
+  })
+
+  it('are asked for once after each pause, which grows, and is as long as the server says where it says so', async () => {
+    const asked: string[] = []
+    const controller = new AbortController()
+    const answers = ['busy', 'away', 'away', 'stream', 'away', 'away', 'busy', 'away']
+    const listener: RequestListener = (_, response) => {
+      const what = answers[asked.length] ?? 'away'
+      asked.push(what)
+      if (what === 'away') response.destroy()
+      else if (what === 'busy') response.writeHead(429, { 'retry-after': '7' }).end('{"code":99503,"msg":"busy"}')
+      else response.writeHead(200, { 'content-type': 'text/event-stream' }).end()
+    }
+    await withOther(listener, async server => {
+      const pauses: [number, number][] = []
+      const sleep = async (ms: number) => {
+        pauses.push([asked.length, ms])
+        if (asked.length === answers.length) controller.abort(new Error('enough'))
+      }
+      const client = new Downlink({ server, orgId: ORG, open: true, retries: 2, sleep, random: () => 0 })
+      const following = client.events({ untilOpen: true, signal: controller.signal })
+      await expect(all(following)).rejects.toThrow('enough')
+      expect(pauses).toEqual(
+        [1, 2, 3, 4, 5, 6, 7, 8].map((n, i) => [n, [7_000, 200, 400, 800, 1_600, 3_200, 7_000, 5_000][i]]),
+      )
+      // Unless it was asked for, opening it the first time is a call like any other.
+      asked.splice(0, asked.length)
+      pauses.splice(0)
+      answers.fill('away')
+      expect(await errorOf(all(client.events()))).toMatchObject({ why: 'lost' })
+      expect([asked.length, pauses.length]).toEqual([3, 2])
+    })
   })
 
   it('are not followed on where the caller is let in no more, or the signal says so: that is thrown, and not told', async () => {

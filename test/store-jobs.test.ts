@@ -453,6 +453,11 @@ describe.each(stores)('$name store', ({ open, stop, forgets }) => {
       // One that is there already stays as it is.
       expect(await store.addItems('c1', 3, null, [item(3, 2, State.sent), item(4, 3)])).toBe(true)
       expect(await store.addItems('c1', 3, null, [])).toBe(false)
+      // Of a dry run: what waits would be cancelled, and only a dry run decides that.
+      await store.addCancellation(cancellationRow('dry', { dryRun: true }))
+      const found = [item(1, 1, State.created), item(2, 1, State.created), item(3, 2, State.sent)]
+      expect(await store.addItems('dry', 0, null, found)).toBe(true)
+      expect(await store.cancellation('dry')).toMatchObject({ devices: 2, matched: 3, cancelled: 2, notCancelled: 1 })
       expect(await store.cancellation('c1')).toMatchObject({
         ...{ scannedTo: null, devices: 3, matched: 4, cancelled: 0, notCancelled: 1 },
       })

@@ -70,9 +70,19 @@ export class Scene {
   }
 
   async strike(): Promise<void> {
+    await this.#pause()
+    await this.server.stop()
+  }
+
+  /** The server crashes, and does not come back. */
+  async goAway(): Promise<void> {
+    await this.#pause()
+    await this.server.kill()
+  }
+
+  async #pause(): Promise<void> {
     this.#stop.abort()
     await this.#traffic
-    await this.server.stop()
   }
 
   async #connect(): Promise<void> {

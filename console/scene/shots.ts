@@ -54,11 +54,13 @@ export async function shotsOf(scene: Scene): Promise<readonly Shot[]> {
       ...{ name: 'overview-below', caption: 'Overview, further down', path: '/' },
       on: async page => {
         await drawn(page)
+        // Traffic goes on by itself; a few steps of it, so that the feed shows what it is for.
+        await page.locator('.feed-line').nth(7).waitFor({ timeout: 60_000 })
         await page.getByRole('heading', { name: 'Deepest queues' }).evaluate(found => found.scrollIntoView())
         await page.mouse.wheel(0, -80)
       },
     },
-    { name: 'devices', caption: 'Devices', path: '/devices', forms: ['wide', 'chinese', 'narrow'] },
+    { name: 'devices', caption: 'Devices', path: '/devices', forms: ['wide', 'narrow'] },
     { name: 'devices-waiting', caption: 'Devices with the deepest queues', path: '/devices?order=waiting' },
     {
       ...{ name: 'device-queue', caption: 'One device: its queue, live', path: queue },
@@ -119,11 +121,11 @@ export async function shotsOf(scene: Scene): Promise<readonly Shot[]> {
       },
     },
     {
-      ...{ name: 'disconnected', caption: 'The server is gone', path: queue, forms: ['wide', 'chinese'] },
+      ...{ name: 'disconnected', caption: 'The server is gone', path: queue },
       before: () => scene.fill(busy, orders),
       on: async page => {
         await page.locator('[data-command-id]').first().waitFor()
-        await scene.server.kill()
+        await scene.goAway()
         await page.locator('header [data-connection=lost]').waitFor()
       },
     },

@@ -3,6 +3,7 @@
 
 import { computed, signal } from '@preact/signals'
 import { preferences } from './preferences.ts'
+import { isZone } from './wall-time.ts'
 import { language, locale } from './words.ts'
 
 /** ms that the server's clock is ahead of this machine's */
@@ -31,25 +32,9 @@ export const now = computed(() => ticked.value + offsetMs.value)
 const options = { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' } as const
 const days = { month: 'short', day: 'numeric' } as const
 
-/** The zone in which a device's times are shown; undefined: the reader's own. */
+/** The zone in which a device's times are shown; undefined: the reader's own, also where this browser does not know the device's. */
 export const zoneOf = (timezone: string | undefined): string | undefined =>
   preferences.zone.value === 'device' && timezone !== undefined && isZone(timezone) ? timezone : undefined
-
-const zones = new Map<string, boolean>()
-/** An IANA name or an offset such as `+08:00`; what this browser does not know is shown in the reader's own zone instead. */
-function isZone(timezone: string): boolean {
-  let known = zones.get(timezone)
-  if (known === undefined) {
-    known = true
-    try {
-      new Intl.DateTimeFormat('en', { timeZone: timezone })
-    } catch {
-      known = false
-    }
-    zones.set(timezone, known)
-  }
-  return known
-}
 
 const formats = new Map<string, Intl.DateTimeFormat>()
 function format(more: Intl.DateTimeFormatOptions, timeZone: string | undefined): Intl.DateTimeFormat {
@@ -98,8 +83,9 @@ export const axisText = (at: number, isDay: boolean): string =>
   format(isDay ? days : { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }, undefined).format(at)
 
 const units = {
-  en: { d: ' d', h: ' h', min: ' min', s: ' s', ms: ' ms', join: ' ' },
-  zh: { d: ' 天', h: ' 小时', min: ' 分', s: ' 秒', ms: ' 毫秒', join: ' ' },
+  en: { d: ' d', h: ' h', min: ' min', minAnd: ' min', s: ' s', ms: ' ms' },
+  // Minutes have a shorter word before seconds.
+  zh: { d: ' 天', h: ' 小时', min: ' 分钟', minAnd: ' 分', s: ' 秒', ms: ' 毫秒' },
 }
 const [SECOND, MINUTE, HOUR, DAY] = [1_000, 60_000, 3_600_000, 86_400_000]
 
@@ -109,10 +95,10 @@ export function durationText(ms: number, isFine = false): string {
   const size = Math.max(0, ms)
   if (isFine && size < SECOND) return `${Math.round(size)}${of.ms}`
   if (isFine && size < 10 * SECOND) return `${(size / SECOND).toFixed(1)}${of.s}`
-  const both = (large: number, unit: string, small: number, rest: string) =>
-    small === 0 ? `${large}${unit}` : `${large}${unit}${of.join}${small}${rest}`
+  const both = (large: number, unit: string, small: number, rest: string, unitBefore = unit) =>
+    small === 0 ? `${large}${unit}` : `${large}${unitBefore} ${small}${rest}`
   if (size < MINUTE) return `${Math.floor(size / SECOND)}${of.s}`
-  if (size < HOUR) return both(Math.floor(size / MINUTE), of.min, Math.floor((size % MINUTE) / SECOND), of.s)
+  if (size < HOUR) return both(Math.floor(size / MINUTE), of.min, Math.floor((size % MINUTE) / SECOND), of.s, of.minAnd)
   if (size < DAY) return both(Math.floor(size / HOUR), of.h, Math.floor((size % HOUR) / MINUTE), of.min)
   return both(Math.floor(size / DAY), of.d, Math.floor((size % DAY) / HOUR), of.h)
 }

@@ -6,68 +6,111 @@ import { type ChangeEvent, codes, type Downlink, DownlinkError, type EventFilter
 import { computed, type ReadonlySignal, type Signal, signal } from '@preact/signals'
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { serverNow } from './clock.ts'
-import { endsSession, pause, type Session } from './session.ts'
+import { endsSession, isSignedIn, pause, type Session } from './session.ts'
 import { useSession } from './signed-in.tsx'
 
-/** How the stream of the page is: `refused` where the server lives but gives none (it has too many), and is looked at now and then instead. */
-export type Connection = 'connecting' | 'live' | 'lost' | 'refused'
+/**
+ * How the stream of the page is: `refused` where the server lives but gives none (it has too many), and is looked at now and then instead; `denied` where it
+ * gives none however often it is asked, since there is nothing there, or not for this caller.
+ */
+export type Connection = 'connecting' | 'live' | 'lost' | 'refused' | 'denied'
 
 export interface Live {
   readonly connection: ReadonlySignal<Connection>
   /** how often it was opened, or refused where it had not been before: what was seen before that may have changed unnoticed */
   readonly openings: ReadonlySignal<number>
-  /** ms since 1970, by this machine, when it was lost; null while it is there */
-  readonly lostAt: ReadonlySignal<number | null>
   /** Calls with each event, until what it returns is called. */
   heed(listener: (event: ChangeEvent) => void): () => void
+  /** Asks for it once more where it was denied: somebody wants to know whether that is still so. */
+  again(): void
 }
 
-/** The streams of what is on the page now; the top bar tells of them. */
+/** The streams of what is on the page now; the top bar tells of them. What was denied, the page tells itself. */
 const streams = signal<readonly Stream[]>([])
-export const connection: ReadonlySignal<Connection | 'none'> = computed(() => {
+export const connection: ReadonlySignal<Exclude<Connection, 'denied'> | 'none'> = computed(() => {
   const all = streams.value.map(({ connection }) => connection.value)
   return (['lost', 'connecting', 'refused', 'live'] as const).find(state => all.includes(state)) ?? 'none'
 })
 
 /** ms that a page which nobody looks at keeps its stream: a browser has six connections to a server, for all of its tabs */
 const HIDDEN_MS = 30_000
-/** ms until a stream that cannot be opened is tried again, at first and at most */
-const AGAIN_MIN_MS = 250
-const AGAIN_MAX_MS = 2_000
+/** ms until a stream is opened anew that the client gave up: its events were purged meanwhile, or something else answered than the server */
+const ANEW_MIN_MS = 250
+const ANEW_MAX_MS = 2_000
+/** ms between two looks at the clock, and what may pass between them: after more this machine was asleep, and a connection may be dead without having said so */
+const TICK_MS = 1_000
+const ASLEEP_MS = 10_000
 
 class Stream implements Live {
   readonly connection: Signal<Connection> = signal('connecting')
   readonly openings = signal(0)
-  readonly lostAt = signal<number | null>(null)
+  readonly #client: Downlink
+  readonly #filter: EventFilter
+  #reading: AbortController | null = null
   readonly #listeners = new Set<(event: ChangeEvent) => void>()
+
+  constructor(client: Downlink, filter: EventFilter) {
+    this.#client = client
+    this.#filter = filter
+  }
 
   heed(listener: (event: ChangeEvent) => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
   }
 
-  /** Reads it until the signal says so, through whatever breaks off. */
-  async run(client: Downlink, filter: EventFilter, signal: AbortSignal): Promise<void> {
+  /** Or tried to. */
+  get isRead(): boolean {
+    return this.#reading !== null
+  }
+
+  /** Reads it, unless it is read already. */
+  start(): void {
+    if (this.isRead) return
+    const reading = new AbortController()
+    this.#reading = reading
+    void this.#read(reading.signal).finally(() => {
+      if (this.#reading === reading) this.#reading = null
+    })
+  }
+
+  /** Gives it back. What was seen before is not current when somebody looks again. */
+  rest(): void {
+    this.#reading?.abort()
+    this.#reading = null
+    this.connection.value = 'connecting'
+  }
+
+  again(): void {
+    if (this.connection.peek() === 'denied') this.start()
+  }
+
+  /** Until the signal says so, through whatever breaks off: the client opens it again, and here only what it gives up. */
+  async #read(signal: AbortSignal): Promise<void> {
     for (let failures = 0; ; failures += 1) {
       try {
+        // What comes of it after it was given back concerns nobody: by then there may be another.
         const onOpen = () => {
           failures = 0
-          this.#opened()
+          if (!signal.aborted) this.#opened()
         }
-        const onLost = (error: unknown) => this.#lost(error)
-        for await (const event of client.events({ ...filter, signal, onOpen, onLost }))
+        const onLost = (error: unknown) => {
+          if (!signal.aborted) this.#lost(error)
+        }
+        const how = { untilOpen: true, signal, onOpen, onLost }
+        for await (const event of this.#client.events({ ...this.#filter, ...how }))
           for (const listener of this.#listeners) listener(event)
       } catch (error) {
-        if (signal.aborted || endsSession(error)) return
+        if (signal.aborted || endsSession(error, this.#client)) return
         this.#lost(error)
-        await pause(Math.min(AGAIN_MAX_MS, AGAIN_MIN_MS * 2 ** failures), signal).catch(() => undefined)
+        if (isDenial(error)) return
+        await pause(Math.min(ANEW_MAX_MS, ANEW_MIN_MS * 2 ** failures), signal).catch(() => undefined)
         if (signal.aborted) return
       }
     }
   }
 
   #opened(): void {
-    this.lostAt.value = null
     this.connection.value = 'live'
     this.openings.value += 1
   }
@@ -75,46 +118,47 @@ class Stream implements Live {
   /** A server that answers, and gives no stream, can be looked at: from now on that is how it is known what is there. */
   #lost(error: unknown): void {
     const isRefused = error instanceof DownlinkError && error.answer !== null && error.code !== codes.cursorGone
-    const isNews = isRefused && this.connection.value !== 'refused'
-    this.lostAt.value ??= Date.now()
-    this.connection.value = isRefused ? 'refused' : 'lost'
+    const becomes = !isRefused ? 'lost' : isDenial(error) ? 'denied' : 'refused'
+    const isNews = isRefused && this.connection.value !== becomes
+    this.connection.value = becomes
     if (isNews) this.openings.value += 1
   }
-
-  /** Nobody looks, so it was given back; what was seen before is not current when somebody does again. */
-  rest(): void {
-    this.connection.value = 'connecting'
-  }
 }
+
+/** Whether the server has said no, and would say so again: until something else changes there is no sense in asking. */
+const isDenial = (error: unknown): boolean =>
+  error instanceof DownlinkError && error.answer !== null && !error.retriable && error.code !== codes.cursorGone
 
 /** The stream of what the filter is for, while the component is there and somebody looks at the page. */
 export function useLive(filter: EventFilter): Live {
   const { client } = useSession()
   const key = JSON.stringify(filter)
-  const stream = useMemo(() => new Stream(), [client, key])
+  const stream = useMemo(() => new Stream(client, filter), [client, key])
   useEffect(() => {
     streams.value = [...streams.value, stream]
-    let stop = new AbortController()
     let timer: ReturnType<typeof setTimeout> | undefined
-    const start = () => {
-      stop = new AbortController()
-      void stream.run(client, filter, stop.signal)
-    }
-    const leave = () => {
-      stop.abort()
-      stream.rest()
-    }
     const look = () => {
       clearTimeout(timer)
-      if (document.hidden) timer = setTimeout(leave, HIDDEN_MS)
-      else if (stop.signal.aborted) start()
+      if (document.hidden) timer = setTimeout(() => stream.rest(), HIDDEN_MS)
+      else stream.start()
     }
-    start()
+    let tickedAt = Date.now()
+    const tick = () => {
+      const isAwake = Math.abs(Date.now() - tickedAt) < ASLEEP_MS
+      tickedAt = Date.now()
+      if (isAwake || document.hidden || !stream.isRead) return
+      stream.rest()
+      stream.start()
+    }
+    stream.start()
+    look()
+    const ticking = setInterval(tick, TICK_MS)
     document.addEventListener('visibilitychange', look)
     return () => {
       document.removeEventListener('visibilitychange', look)
       clearTimeout(timer)
-      stop.abort()
+      clearInterval(ticking)
+      stream.rest()
       streams.value = streams.value.filter(other => other !== stream)
     }
   }, [stream])
@@ -132,7 +176,7 @@ export interface Look<T> {
   readonly isCurrent: boolean
   /** The stream is not there, so that it may have changed since without anybody telling. */
   readonly isLost: boolean
-  /** Looks once more. */
+  /** Looks once more, also at what was denied. */
   again(): void
 }
 
@@ -169,6 +213,7 @@ export function useLook<T>(
   useEffect(() => {
     show(nothing)
     const now = new Looker<T>(
+      client,
       signal => latest.current.ask(client, signal),
       () => latest.current.looking,
       show,
@@ -176,7 +221,13 @@ export function useLook<T>(
     looker.current = now
     return () => now.stop()
   }, [client, live, ...deps])
-  const again = useMemo(() => () => looker.current?.due(), [])
+  const again = useMemo(
+    () => () => {
+      live?.again()
+      looker.current?.due()
+    },
+    [live],
+  )
   // Read while rendering, so that it is rendered again when the stream comes and goes.
   const isTold = live === undefined || (isThere(live) && seen.opening >= live.openings.value)
   const isLost = live?.connection.value === 'lost'
@@ -186,7 +237,9 @@ export function useLook<T>(
 /** Or was never there, and it is waited for: the first look goes without it if need be. */
 function isThere({ connection, openings }: Live): boolean {
   const { value } = connection
-  return value === 'live' || value === 'refused' || (value === 'connecting' && openings.value === 0)
+  return (
+    value === 'live' || value === 'refused' || value === 'denied' || (value === 'connecting' && openings.value === 0)
+  )
 }
 
 interface Seen<T> {
@@ -199,6 +252,7 @@ interface Seen<T> {
 const nothing = { data: null, askedAt: null, error: null, opening: -1 }
 
 class Looker<T> {
+  readonly #client: Downlink
   readonly #ask: (signal: AbortSignal) => Promise<T>
   readonly #looking: () => Looking
   readonly #show: (change: (seen: Seen<T>) => Seen<T>) => void
@@ -210,10 +264,12 @@ class Looker<T> {
   #timer: ReturnType<typeof setTimeout> | undefined
 
   constructor(
+    client: Downlink,
     ask: (signal: AbortSignal) => Promise<T>,
     looking: () => Looking,
     show: (change: (seen: Seen<T>) => Seen<T>) => void,
   ) {
+    this.#client = client
     this.#ask = ask
     this.#looking = looking
     this.#show = show
@@ -275,12 +331,12 @@ class Looker<T> {
       const data = await this.#ask(signal)
       if (!signal.aborted) this.#show(() => ({ data, askedAt, error: null, opening }))
     } catch (error) {
-      if (signal.aborted || endsSession(error)) return
+      if (signal.aborted || endsSession(error, this.#client)) return
       this.#show(seen => ({ ...seen, error }))
       this.#isAsking = false
       // Meanwhile the stream may have been opened again: then it is worth another look at once.
       if (this.#isDue) this.due()
-      else this.#after(UNTOLD_MS)
+      else if (!isDenial(error)) this.#after(UNTOLD_MS)
       return
     }
     this.#isAsking = false
@@ -315,10 +371,12 @@ export function useDo<A extends readonly unknown[], R>(act: (session: Session, .
     setState({ isBusy: true, error: null })
     try {
       const result = await act(session, ...args)
+      // Whoever asked for it has left: nothing is to follow from it for who is there now.
+      if (!isSignedIn(session.client)) return undefined
       setState({ isBusy: false, error: null })
       return result
     } catch (error) {
-      if (!endsSession(error)) setState({ isBusy: false, error })
+      if (!endsSession(error, session.client)) setState({ isBusy: false, error })
       return undefined
     } finally {
       isBusy.current = false

@@ -87,7 +87,7 @@ export async function signIn(credentials: Credentials): Promise<void> {
   const found = await whoAmI({ server, ...proof })
   heardAt(found.now)
   const { caller } = found
-  if (caller === null) return enterOpen(found, null)
+  if (caller === null) return enterOpen(found, sessionStorage.getItem(ORGANIZATION))
   if (kind === 'operator') sessionStorage.setItem(TOKEN, credentials.operatorToken)
   const { orgId, orgName, appKey, operator, grants, expireAt } = caller
   entry.value = {
@@ -130,11 +130,22 @@ export function signOut(): void {
   entry.value = { state: 'out', ended: false }
 }
 
-/** Whether it says that the credentials are good no more; then the session is over. Pages need do nothing: the form is shown instead of them. */
-export function endsSession(error: unknown): boolean {
+/** Whether it is the client of who is signed in now: what others are told no longer concerns anybody. */
+export function isSignedIn(client: Downlink): boolean {
+  const entered = entry.peek()
+  return entered.state === 'in' && entered.session.client === client
+}
+
+/**
+ * Whether it says that the credentials of this client are good no more; then its session is over. Pages need do nothing: the form is shown instead of them. An
+ * answer that comes late, for a session before, leaves alone who is signed in now.
+ */
+export function endsSession(error: unknown, client: Downlink): boolean {
   if (!isRejected(error)) return false
-  sessionStorage.removeItem(TOKEN)
-  if (entry.value.state === 'in') entry.value = { state: 'out', ended: true }
+  if (isSignedIn(client)) {
+    sessionStorage.removeItem(TOKEN)
+    entry.value = { state: 'out', ended: true }
+  }
   return true
 }
 

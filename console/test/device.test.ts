@@ -247,6 +247,18 @@ describe('cancel one', () => {
     await soon(() => stateOf(second)).toBe(2)
     await soon(() => page.getByText('Cancelled. It will never be sent.').count()).toBe(2)
   })
+
+  it('does not leave it at what was so, where the cancel was only late', async () => {
+    const device = another()
+    const [id] = (await queueUp(device, 1)) as [string]
+    const page = await look(device, '', { expected: NOT_THERE })
+    await page.route(CANCEL, route => route.abort())
+    await cancelIn(page, id)
+    await page.getByText('it is not cancelled so far').waitFor()
+    await client.cancel({ assetId: device.assetId }, id)
+    await page.getByText('Cancelled. It will never be sent.').waitFor()
+    expect(await page.getByText('it is not cancelled so far').count()).toBe(0)
+  })
 })
 
 describe('cancel all', () => {
@@ -327,6 +339,17 @@ describe('cancel all', () => {
       expect(real.ids()).toEqual(Object.keys(left).sort())
       await page.close()
     }
+  })
+
+  it('counts what somebody else has cancelled in that moment among what is cancelled', async () => {
+    const device = another()
+    const ids = (await queueUp(device, 3)) as [string, string, string]
+    const page = await look(device)
+    const dialog = await ask(page)
+    await client.cancel({ assetId: device.assetId }, ids[1])
+    await dialog.getByRole('button', { name: 'Cancel 2 commands' }).click()
+    await page.getByText('3 commands are cancelled. They will never be sent.').waitFor()
+    expect(await told(page)).toEqual({ cancelled: ids, left: {} })
   })
 
   it('is not repeated where no answer was heard: the records tell', async () => {

@@ -194,6 +194,29 @@ describe('5,005 devices', () => {
     await empty(many, 'a00400')
   })
 
+  it('is where the links above a device and a command lead, with its filters', async () => {
+    await queue(many, 'a00400')
+    const page = await open(many.page('/devices?status=inactive&text=0040'))
+    await page.getByRole('link', { name: /Plain 00400/ }).click()
+    await page.locator('.waiting').getByRole('link').first().click()
+    await page.getByRole('link', { name: 'Plain 00400' }).first().click()
+    await page.locator('.page-head').getByRole('link', { name: 'Devices' }).click()
+    await current(page)
+    expect(new URL(page.url()).search).toBe('?text=0040&status=inactive')
+    expect(await page.getByLabel('Status').inputValue()).toBe('inactive')
+    for (const [gone, heading] of [
+      ['/devices/nothing', 'nothing'],
+      ['/commands/123', 'Command'],
+    ] as const) {
+      // Within the page: with another address the browser would begin anew, and know of no list.
+      await page.evaluate(path => window.history.pushState(null, '', `/console${path}`), gone)
+      await page.getByRole('heading', { level: 1, name: heading, exact: true }).waitFor()
+      const above = page.locator('.page-head').getByRole('link', { name: 'Devices' })
+      await expect.poll(() => above.getAttribute('href')).toBe('/console/devices?text=0040&status=inactive')
+    }
+    await empty(many, 'a00400')
+  })
+
   it('with another search it begins at the top', async () => {
     const page = await open(many.page('/devices'))
     await row(page, /Plain 00003/).waitFor()

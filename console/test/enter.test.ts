@@ -104,6 +104,42 @@ describe('with an operator token', () => {
     expect(events.at(-1)?.by).toBe(`ben@${ORG}`)
   })
 
+  it('an answer that comes late for who has left does not throw out who came after', async () => {
+    const page = await enter(await signed.operatorToken('dora'))
+    await page.getByRole('heading', { level: 1, name: /Pump one/ }).waitFor()
+    const at = { assetId: devices.one.assetId }
+    const { commandId } = await signed.client().setMeasurepoint(at, 'Int_value', 7, { pendingTtl: 600 })
+    let answer: () => void = () => undefined
+    const held = new Promise<void>(resolve => {
+      answer = resolve
+    })
+    let isAsked = false
+    await page.route(/action=cancel/, async route => {
+      isAsked = true
+      await held
+      const body = { code: 1203, status: 1203, msg: 'ended', requestId: 'r', data: null }
+      await route.fulfill({ status: 401, contentType: 'application/json', body: JSON.stringify(body) })
+    })
+    const row = page.locator(`[data-command-id="${commandId}"]`)
+    await row.getByRole('button', { name: /^Cancel/ }).click()
+    await page.getByRole('button', { name: /^Cancel it/ }).click()
+    await expect.poll(() => isAsked).toBe(true)
+    await page.getByRole('button', { name: 'Sign out' }).click()
+    await page.locator('input[name=operatorToken]').fill(await signed.operatorToken('emil'))
+    await page.getByRole('button', { name: 'Sign in' }).click()
+    await page.getByText('emil', { exact: true }).waitFor()
+    const refused = page.waitForResponse(response => response.status() === 401)
+    answer()
+    await (await refused).finished()
+    // Whatever follows from that answer has followed when the next one has come.
+    await page.getByRole('link', { name: 'Overview' }).click()
+    await page.getByRole('heading', { level: 1, name: 'Overview' }).waitFor()
+    expect(await page.getByText('emil', { exact: true }).count()).toBe(1)
+    await page.reload()
+    await page.getByText('emil', { exact: true }).waitFor()
+    await signed.client().cancel(at, commandId)
+  })
+
   it('is shown the door when the token ends, and told why', async () => {
     const page = await enter(await signed.operatorToken('carla'))
     await page.getByRole('heading', { level: 1, name: /Pump one/ }).waitFor()

@@ -82,6 +82,30 @@ describe.each(names)('%s', name => {
   })
 })
 
+it.each(['en-US', 'zh-CN'])('the way to each page stands in one row on a narrow screen, whole: %s', async locale => {
+  const page = await open(server.page('/devices'), { locale, viewport: { width: 390, height: 844 } })
+  const links = page.locator('nav.side li a')
+  await links.first().waitFor()
+  const boxes = await links.evaluateAll(all =>
+    all.map(link => {
+      const { top, right } = link.getBoundingClientRect()
+      const text = document.createRange()
+      text.selectNodeContents(link.querySelector('span') ?? link)
+      return { top, right, lines: new Set([...text.getClientRects()].map(line => line.top)).size }
+    }),
+  )
+  expect(boxes).toHaveLength(3)
+  for (const { top, right, lines } of boxes) {
+    expect([top, lines]).toEqual([boxes[0]?.top, 1])
+    expect(right).toBeLessThanOrEqual(390)
+  }
+})
+
+it('durations read as they are spoken, in Chinese too', async () => {
+  const page = await open(server.page(paths.get('command')), { locale: 'zh-CN' })
+  await page.getByText('10 分钟 (600 秒)').waitFor()
+})
+
 describe('what the reader chooses', () => {
   it('stays over a reload', async () => {
     const page = await open(server.page('/devices'))

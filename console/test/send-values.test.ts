@@ -21,10 +21,10 @@ import {
 import { readNumber } from '../src/send/exact.ts'
 import { type Attempt, isAsSent, isRepeat, keyFor, newForm, read, refusalOf } from '../src/send/form.ts'
 import { readJson } from '../src/send/json-text.ts'
-import { readInstant, wallText } from '../src/send/local-time.ts'
 import { contentOf, type Order, placeOf, previewOf } from '../src/send/order.ts'
 import { fieldOf, type Sendable, sendablesOf } from '../src/send/sendable.ts'
 import { type Fault, readForm, readRaw, readText, readWhole } from '../src/send/values.ts'
+import { readInstant, wallText } from '../src/wall-time.ts'
 
 const BERLIN = 'Europe/Berlin'
 const name = (text: string) => ({ defaultValue: text, i18nValue: {} })

@@ -428,6 +428,28 @@ describe('an answer that is lost', () => {
   })
 })
 
+describe('an answer that is lost while the device goes away', () => {
+  it('is asked for again, and no other command goes out, though nobody has chosen when', async () => {
+    const { device, page } = await both('&invoke=reboot', undefined, { expected: NOT_THERE })
+    const keys: (string | undefined)[] = []
+    await page.route(/action=invokeService/, async route => {
+      keys.push(route.request().headers()['idempotency-key'])
+      await route.fetch()
+      await route.abort('connectionreset')
+    })
+    await sendNow(page).click()
+    await page.getByRole('alert').getByText('It is not known whether it was sent').waitFor({ timeout: 20_000 })
+    await page.unroute(/action=invokeService/)
+    await device.end()
+    await page.getByText('The device is offline').first().waitFor()
+    const again = page.waitForRequest(/action=invokeService/)
+    await page.getByRole('button', { name: 'Ask again' }).click()
+    expect(new Set([...keys, (await again).headers()['idempotency-key']]).size).toBe(1)
+    await good(page).getByText('The device has answered').waitFor()
+    expect(device.ids()).toEqual([await idIn(page, 'status')])
+  })
+})
+
 describe('the server', () => {
   it('is the judge: what it refuses is shown at the field that it names, until that is changed', async () => {
     const fleet = JSON.parse(fleetWithMore())

@@ -57,10 +57,10 @@ export async function cancelMany(args: readonly string[], env: Environment, term
     return end
   }
   return answered(terminal, account, call, ({ data }, out) => {
-    const { cancellationId, status, matched, cancelled, notCancelled } = readRow(data)
+    const { cancellationId, status, cancelled, notCancelled } = readRow(data)
     out.line(
       dryRun
-        ? `${printable(cancellationId)} dry run: ${matched} would be cancelled`
+        ? `${printable(cancellationId)} dry run: ${cancelled} would be cancelled`
         : `${printable(cancellationId)} ${printable(status)}: ${cancelled} cancelled, ${notCancelled} not cancelled`,
     )
     return status === 'ended' ? Exit.ok : Exit.failure
@@ -112,20 +112,18 @@ function lineOf(item: unknown, terminal: Terminal): string {
 interface Row {
   readonly cancellationId: string
   readonly status: string
-  readonly matched: number
   readonly cancelled: number
   readonly notCancelled: number
 }
 
 function readRow(data: unknown): Row {
   if (!isObject(data)) throw notUnderstood('data')
-  const { cancellationId, status, matched, cancelled, notCancelled } = data
+  const { cancellationId, status, cancelled, notCancelled } = data
   if (typeof cancellationId !== 'string' || !isKey(cancellationId)) throw notUnderstood('data.cancellationId')
   if (typeof status !== 'string') throw notUnderstood('data.status')
   return {
     cancellationId,
     status,
-    matched: Number(matched),
     cancelled: Number(cancelled),
     notCancelled: Number(notCancelled),
   }

@@ -90,7 +90,7 @@ const Cancellation = Type.Object(
     matched: Type.Integer({ description: 'Commands found.' }),
     cancelled: Type.Integer({ description: 'Cancelled by this; in a dry run those that would have been.' }),
     notCancelled: Type.Integer({
-      description: 'Found in another state than created by the time they were to be cancelled.',
+      description: 'Found in another state than created by the time they were to be cancelled, or would have been.',
     }),
     undecided: Type.Integer({ description: 'Found, and still to be seen to; 0 once it has ended.' }),
   },

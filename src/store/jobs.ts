@@ -118,7 +118,7 @@ export interface CancellationRow {
   readonly devicesTotal: number
   /** of those that have been looked at, the ones with a command that matched */
   readonly devices: number
-  /** commands found; cancelled by this, or not. The rest is undecided. */
+  /** commands found; cancelled by this (in a dry run: would be), or not. The rest is undecided. */
   readonly matched: number
   readonly cancelled: number
   readonly notCancelled: number
@@ -225,7 +225,7 @@ export interface Cancellations {
   countWaitingDevices(orgId: string, productKeys: readonly string[] | null): Promise<number>
   /**
    * One transaction: what was found on the devices up to `to` (null: all), each with the state that decides it or null. Devices, matches and what is decided
-   * are added to the row's counts. An item that is there stays as it is. False, and nothing is written, where the cancellation is not running, or has got
+   * are added to the row's counts: what waits (in a dry run, the only one that decides that) to `cancelled`, and the rest to `notCancelled`. An item that is there stays as it is. False, and nothing is written, where the cancellation is not running, or has got
    * further than `from`.
    */
   addItems(

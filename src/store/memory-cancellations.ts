@@ -1,5 +1,6 @@
 // Cancellations by filter, with what each found, in memory. Not here: jobs (memory-jobs.ts), the commands themselves (memory.ts).
 
+import { State } from '../core/command.ts'
 import { assert } from '../core/errors.ts'
 import { assertNoNul, byCodePoint } from './checks.ts'
 import type { CancellationItem, CancellationRow, CancellationStatus, Cancellations } from './jobs.ts'
@@ -99,13 +100,15 @@ export class MemoryCancellations implements Cancellations {
     const added = items.filter(({ commandId }) => !entry.items.has(commandId))
     for (const { commandId, deviceId, state } of added)
       entry.items.set(commandId, Object.freeze({ commandId, deviceId, decided: state !== null, state, ours: false }))
-    const { devices, matched, notCancelled } = entry.row
+    const { devices, matched, cancelled, notCancelled } = entry.row
+    const waiting = added.filter(({ state }) => state === State.created).length
     entry.row = Object.freeze({
       ...entry.row,
       scannedTo: to,
       devices: devices + new Set(added.map(({ deviceId }) => deviceId)).size,
       matched: matched + added.length,
-      notCancelled: notCancelled + added.filter(({ state }) => state !== null).length,
+      cancelled: cancelled + waiting,
+      notCancelled: notCancelled + added.filter(({ state }) => state !== null).length - waiting,
     })
     return true
   }

@@ -1,6 +1,7 @@
 // Cancellations by filter, with what each found, on PostgreSQL. Where an attempt was not answered, the next one waits for its end at the cancellation's row,
 // and finds what it wrote. Not here: the SQL (postgres-job-statements.ts), jobs (postgres-jobs.ts).
 
+import { State } from '../core/command.ts'
 import { assert } from '../core/errors.ts'
 import { assertNoNul, isKept } from './checks.ts'
 import { idNumber } from './condition.ts'
@@ -106,14 +107,15 @@ export class PostgresCancellations implements Cancellations {
       if (row.scanned_to !== from) return repeated && row.scanned_to === to
       await on.run('scanned', cancellationId, to)
       if (rows.length === 0) return true
-      const added = await on.all<{ device_id: number; decided: boolean }>(
+      const added = await on.all<{ device_id: number; state: number | null }>(
         'addItems',
         cancellationId,
         ...columns(rows, 3),
       )
       const devices = new Set(added.map(({ device_id }) => device_id)).size
-      const decided = added.filter(each => each.decided).length
-      await on.run('addCancellationCounts', cancellationId, devices, added.length, 0, decided)
+      const waiting = added.filter(({ state }) => state === State.created).length
+      const others = added.filter(({ state }) => state !== null).length - waiting
+      await on.run('addCancellationCounts', cancellationId, devices, added.length, waiting, others)
       return true
     })
   }

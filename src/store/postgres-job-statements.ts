@@ -79,7 +79,7 @@ export const jobStatements = {
   addItems: `insert into cancellation_item (cancellation_id, command_id, device_id, decided, state, ours)
     select $1, i.command_id, i.device_id, i.state is not null, i.state, false
     from unnest($2::bigint[], $3::integer[], $4::smallint[]) as i (command_id, device_id, state)
-    on conflict (cancellation_id, command_id) do nothing returning device_id, decided`,
+    on conflict (cancellation_id, command_id) do nothing returning device_id, state`,
   addCancellationCounts: `update cancellation set devices = devices + $2, matched = matched + $3, cancelled = cancelled + $4,
     not_cancelled = not_cancelled + $5 where cancellation_id = $1`,
   undecidedItems: `select ${ITEM_COLUMNS} from cancellation_item where cancellation_id = $1 and not decided order by command_id limit $2`,

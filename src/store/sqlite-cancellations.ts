@@ -1,6 +1,7 @@
 // Cancellations by filter, with what each found, in the SQLite store, with their SQL. Not here: jobs (sqlite-jobs.ts), the commands themselves (sqlite.ts).
 
 import type { DatabaseSyncInstance, StatementSyncInstance } from '@photostructure/sqlite'
+import { State } from '../core/command.ts'
 import { assertNoNul, isKept } from './checks.ts'
 import { idNumber } from './condition.ts'
 import {
@@ -137,8 +138,9 @@ export class SqliteCancellations implements Cancellations {
         return this.#sql.addItem.run(cancellationId, id, deviceId, state === null ? 0 : 1, state).changes === 1
       })
       const devices = new Set(added.map(({ deviceId }) => deviceId)).size
-      const decided = added.filter(({ state }) => state !== null).length
-      this.#sql.addCounts.run(devices, added.length, 0, decided, cancellationId)
+      const waiting = added.filter(({ state }) => state === State.created).length
+      const others = added.filter(({ state }) => state !== null).length - waiting
+      this.#sql.addCounts.run(devices, added.length, waiting, others, cancellationId)
       return true
     })
   }

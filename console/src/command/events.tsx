@@ -7,11 +7,11 @@ import { useState } from 'preact/hooks'
 import { Link } from 'wouter-preact'
 import { StateBadge } from '../parts/state.tsx'
 import { ShortValue } from '../parts/value.tsx'
+import { Who } from '../parts/who.tsx'
 import { number } from '../words.ts'
 import { eventWords } from './event-words.ts'
 import { isLate } from './life.ts'
 import { Moment, tookText } from './moment.tsx'
-import { Who } from './who.tsx'
 import { words } from './words.ts'
 
 /** rows of what happened meanwhile, the newest, until all are asked for: a page that nobody has to scroll for the command's own */
@@ -76,7 +76,7 @@ const Row = ({ event, command, zone }: { event: TimelineEvent; command: CommandR
         </div>
       </td>
       <td>
-        <Who by={event.by} />
+        <Who isFull by={event.by} />
       </td>
       <td class="number">{isOwn ? took(event, command) : ''}</td>
     </tr>

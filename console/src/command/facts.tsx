@@ -8,9 +8,9 @@ import { Id } from '../parts/copy.tsx'
 import { DeviceName } from '../parts/device-name.tsx'
 import { Card } from '../parts/page.tsx'
 import { Time } from '../parts/time.tsx'
+import { Who } from '../parts/who.tsx'
 import { common } from '../parts/words.ts'
 import { number } from '../words.ts'
-import { Who } from './who.tsx'
 import { words } from './words.ts'
 
 /** s from which a duration is also told in larger units */
@@ -46,7 +46,7 @@ export const Facts = ({ command, device }: { command: CommandRecord; device: Dev
         <Fact name={say.kind}>{say.kinds[command.commandType]}</Fact>
         <Fact name={say.createdBy}>
           <span class="row">
-            <Who by={command.createdBy} />
+            <Who isFull by={command.createdBy} />
           </span>
         </Fact>
         <Fact name={say.createdAt}>{when(Number(command.createTime))}</Fact>

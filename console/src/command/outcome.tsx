@@ -4,9 +4,9 @@ import { type CommandRecord, codes, type Explanation, State, type Timeline } fro
 import { AttemptNotice, CancelOne } from '../device/cancel.tsx'
 import { attemptsOf } from '../device/cancelling.ts'
 import { StateBadge } from '../parts/state.tsx'
+import { Who } from '../parts/who.tsx'
 import { useSession } from '../signed-in.tsx'
 import { Reasons } from './reasons.tsx'
-import { Who } from './who.tsx'
 import { words } from './words.ts'
 
 interface Props {
@@ -30,7 +30,7 @@ export const Outcome = ({ timeline: { command, events }, explanation, zone }: Pr
         </span>
         {isCancelled && last !== undefined && (
           <span>
-            <span class="faint">{words().cancelledBy}</span> <Who by={last.by} />
+            <span class="faint">{words().cancelledBy}</span> <Who isFull by={last.by} />
           </span>
         )}
         <span class="gap" />

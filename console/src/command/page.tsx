@@ -14,6 +14,7 @@ import {
 import { useEffect } from 'preact/hooks'
 import { Link } from 'wouter-preact'
 import { heardAt } from '../clock.ts'
+import { devicesHref } from '../devices/kept.ts'
 import { may } from '../grants.ts'
 import { type Live, type Look, useLive, useLook } from '../live.ts'
 import { CopyButton } from '../parts/copy.tsx'
@@ -51,6 +52,7 @@ interface Found {
 }
 
 const Known = ({ commandId }: { commandId: string }) => {
+  const { client } = useSession()
   const found = useLook<Found>(
     async (client, signal) => {
       const record = await client.record(commandId, { signal })
@@ -73,7 +75,11 @@ const Known = ({ commandId }: { commandId: string }) => {
     return <Nothing title={words().missing} hint={words().missingHint} commandId={commandId} />
   if (isCode(error, codes.denied)) return <Nothing title={words().denied} commandId={commandId} />
   return (
-    <Page title={`${common().command} ${commandId}`} above={{ href: '/devices', text: common().devices }}>
+    <Page
+      class="command-page"
+      title={`${common().command} ${commandId}`}
+      above={{ href: devicesHref(client), text: common().devices }}
+    >
       {error === null ? <Loading /> : <Problem error={error} onAgain={again} />}
     </Page>
   )
@@ -87,16 +93,17 @@ const Followed = ({ assetId, found, onDevice }: { assetId: string; found: Found;
 }
 
 const Shown = ({ found: { record, device }, live }: { found: Found; live: Live | undefined }) => {
-  const { grants } = useSession()
+  const { client, grants } = useSession()
   const { commandId, assetId } = record
   const name = nameOf(record.commandName)
   const above =
     device === null
-      ? { href: '/devices', text: common().devices }
+      ? { href: devicesHref(client), text: common().devices }
       : { href: `/devices/${assetId}`, text: nameOf(device.deviceName) || device.deviceKey }
   const again = device !== null && may(grants, 'Asset', 'Control', record)
   return (
     <Page
+      class="command-page"
       title={`${name} ${commandId}`}
       name={
         <span class="command-name">
@@ -178,24 +185,28 @@ const concerns = (event: ChangeEvent, commandId: string, command: CommandRecord 
   event.commandId === commandId ||
   (event.commandId < commandId && (command === undefined || !isFinal(command.state)))
 
-const Nothing = ({ title, hint, commandId }: { title: string; hint?: string; commandId?: string }) => (
-  <Page title={title} name={common().command} above={{ href: '/devices', text: common().devices }}>
-    <Card>
-      <Empty
-        icon="search"
-        title={title}
-        hint={
-          <div class="nothing">
-            {commandId !== undefined && <code>{commandId}</code>}
-            {hint !== undefined && <span>{hint}</span>}
-            <Link class="button" href="/devices">
-              {words().toDevices}
-            </Link>
-          </div>
-        }
-      />
-    </Card>
-  </Page>
-)
+const Nothing = ({ title, hint, commandId }: { title: string; hint?: string; commandId?: string }) => {
+  const { client } = useSession()
+  const devices = devicesHref(client)
+  return (
+    <Page class="command-page" title={title} name={common().command} above={{ href: devices, text: common().devices }}>
+      <Card>
+        <Empty
+          icon="search"
+          title={title}
+          hint={
+            <div class="nothing">
+              {commandId !== undefined && <code>{commandId}</code>}
+              {hint !== undefined && <span>{hint}</span>}
+              <Link class="button" href={devices}>
+                {words().toDevices}
+              </Link>
+            </div>
+          }
+        />
+      </Card>
+    </Page>
+  )
+}
 
 const isCode = (error: unknown, code: number): boolean => error instanceof DownlinkError && error.code === code

@@ -253,7 +253,9 @@ const Result = ({
         <div class="notice stale" role="status">
           <Icon name="clock" />
           <div>
-            {words.asOnRecord} <Time at={at} zone={zone} />.{stillWait && <p>{words.mayCome}</p>}
+            {words.asOnRecord} <Time at={at} zone={zone} />
+            {words.stop}
+            {stillWait && <p>{words.mayCome}</p>}
           </div>
         </div>
       )}

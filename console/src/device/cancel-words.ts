@@ -19,6 +19,7 @@ export const cancelWords = inBoth(
     looking: 'Looking at what is on record, again and again …',
     stillWaits: 'No answer was heard, and it is not cancelled so far.',
     waitedAt: 'It still waited at',
+    stop: '.',
     mayRepeat: 'Cancelling it again does no harm.',
     again: 'Cancel it again',
     now: 'Now',
@@ -44,7 +45,7 @@ export const cancelWords = inBoth(
     yesAll: (n: string, isOne: boolean) => (isOne ? 'Cancel 1 command' : `Cancel ${n} commands`),
     allUnheard: 'No answer was heard, so it is not known what is cancelled.',
     notRepeated:
-      'It is not repeated: a second time would cancel what was sent since. The records of all of them are looked at …',
+      'It is not repeated: a second time would cancel what was queued since. The records of all of them are looked at …',
     resultTitle: 'What came of it',
     areCancelled: (n: string, isOne: boolean) =>
       isOne
@@ -76,6 +77,7 @@ export const cancelWords = inBoth(
     looking: '正在反复查询记录……',
     stillWaits: '没有收到响应，该指令目前尚未取消。',
     waitedAt: '查询时仍在等待，时间',
+    stop: '。',
     mayRepeat: '再次取消不会有任何副作用。',
     again: '再次取消',
     now: '当前状态',
@@ -97,7 +99,7 @@ export const cancelWords = inBoth(
     keepAll: '保留',
     yesAll: n => `取消 ${n} 条指令`,
     allUnheard: '没有收到响应，无法确定哪些指令已取消。',
-    notRepeated: '不会自动重试：再次执行会取消此后下发的指令。正在逐条查询记录……',
+    notRepeated: '不会自动重试：再次执行会取消此后新加入队列的指令。正在逐条查询记录……',
     resultTitle: '取消结果',
     areCancelled: n => `${n} 条指令已取消，不会再下发。`,
     noneCancelled: '没有指令被取消。',

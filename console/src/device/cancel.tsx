@@ -177,7 +177,8 @@ const Said = ({ attempt, zone }: { attempt: Attempt; zone: string | undefined })
         <>
           <strong>{words.stillWaits}</strong>
           <p>
-            {words.waitedAt} <Time at={attempt.at} zone={zone} />. {words.mayRepeat}
+            {words.waitedAt} <Time at={attempt.at} zone={zone} />
+            {words.stop} {words.mayRepeat}
           </p>
         </>
       )
@@ -200,7 +201,7 @@ const TooLate = ({
 }) => {
   const words = cancelWords()
   const since = record?.settledAt ?? record?.sentAt ?? null
-  const wasSent = record === null ? state !== State.expired : record.sentAt !== null
+  const wasSent = record === null ? sentBy(state) : record.sentAt !== null
   return (
     <>
       <strong>{words.tooLate}</strong>
@@ -212,7 +213,17 @@ const TooLate = ({
           </span>
         )}
       </p>
-      <p>{state === State.created ? words.cameBack : wasSent ? words.wasSent : words.neverSent}</p>
+      {state === State.created ? (
+        <p>{words.cameBack}</p>
+      ) : (
+        wasSent !== null && <p>{wasSent ? words.wasSent : words.neverSent}</p>
+      )}
     </>
   )
+}
+
+/** Whether a command in this state was sent; null: one that has failed may have been, or not. */
+function sentBy(state: State): boolean | null {
+  if (state === State.expired) return false
+  return state === State.failed ? null : true
 }

@@ -8,11 +8,12 @@ import {
   type Device,
   type Downlink,
   DownlinkError,
+  isFinal,
   State,
 } from '@downlink/client'
 import { type Signal, signal } from '@preact/signals'
 import { serverNow } from '../clock.ts'
-import { endsSession, pause } from '../session.ts'
+import { endsSession, isSignedIn, pause } from '../session.ts'
 
 /** What is cancelled: a command as the server shows it anywhere. */
 export type Target = Pick<
@@ -89,7 +90,7 @@ export async function cancelOne(client: Downlink, target: Target): Promise<Attem
     const record = await client.record(commandId).catch(() => null)
     return keep(client, target, { phase: 'tooLate', state: record?.state ?? state, record })
   } catch (error) {
-    if (endsSession(error)) return null
+    if (endsSession(error, client)) return null
     if (!isUnheard(error)) return keep(client, target, { phase: 'refused', error })
   }
   keep(client, target, { phase: 'unheard' })
@@ -98,29 +99,39 @@ export async function cancelOne(client: Downlink, target: Target): Promise<Attem
 
 /** What is on record of a command of which it is not known whether the cancel was carried out. */
 async function lookUp(client: Downlink, target: Target): Promise<Attempt | null> {
-  const found = await untilHeard(() => client.record(target.commandId))
+  const found = await untilHeard(client, () => client.record(target.commandId))
   if (found === null) return null
   if ('error' in found) return keep(client, target, { phase: 'refused', error: found.error })
-  const { state } = found.value
-  if (state === State.cancelled) return keep(client, target, { phase: 'cancelled' })
-  if (state === State.created) return keep(client, target, { phase: 'waits' })
-  return keep(client, target, { phase: 'tooLate', state, record: found.value })
+  return keep(client, target, recorded(found.value))
 }
 
-/** An event has told of a command whose cancel came too late: what is shown of it is looked at again, until it is over. */
+/** What the record says of a cancel that was not answered. */
+function recorded(record: CommandRecord): Progress {
+  const { state } = record
+  if (state === State.cancelled) return { phase: 'cancelled' }
+  return state === State.created ? { phase: 'waits' } : { phase: 'tooLate', state, record }
+}
+
+/**
+ * An event has told of a command that was not cancelled, and is not over: what is shown of it is looked at again. One that came back to the queue may go out
+ * once more; a cancel of which no answer was heard may only have been late.
+ */
 export async function lookAgain(client: Downlink, commandId: string): Promise<void> {
   const attempt = attemptsOf(client).peek().get(commandId)
-  if (attempt?.phase !== 'tooLate' || attempt.state !== State.sent) return
+  const isOpen = attempt?.phase === 'waits' || (attempt?.phase === 'tooLate' && !isFinal(attempt.state))
+  if (attempt === undefined || !isOpen) return
   const record = await client.record(commandId).catch(() => null)
   // What could not be read is read with the next event; what is shown has its time beside it.
   if (record === null || attemptsOf(client).peek().get(commandId) !== attempt) return
-  keep(client, attempt.target, { phase: 'tooLate', state: record.state, record })
+  const isBack = attempt.phase === 'tooLate' && record.state === State.created
+  keep(client, attempt.target, isBack ? { phase: 'tooLate', state: record.state, record } : recorded(record))
 }
 
 const isUnheard = (error: unknown): boolean => error instanceof DownlinkError && error.outcome !== 'notDone'
 
-/** Asks until there is an answer, or a refusal; null where the session ended, or the signal said so. */
+/** Asks until there is an answer, or a refusal; null where the session ended, somebody else has signed in, or the signal said so. */
 async function untilHeard<T>(
+  client: Downlink,
   ask: () => Promise<T>,
   signal?: AbortSignal,
 ): Promise<{ readonly value: T } | { readonly error: unknown } | null> {
@@ -128,7 +139,7 @@ async function untilHeard<T>(
     try {
       return { value: await ask() }
     } catch (error) {
-      if (signal?.aborted || endsSession(error)) return null
+      if (signal?.aborted || endsSession(error, client)) return null
       const isMissing =
         error instanceof DownlinkError && (error.code === codes.notFound || error.code === codes.commandNotFound)
       const mayHelp = error instanceof DownlinkError && !isMissing && (error.retriable || error.code === null)
@@ -138,7 +149,7 @@ async function untilHeard<T>(
       () => false,
       () => true,
     )
-    if (isOver) return null
+    if (isOver || !isSignedIn(client)) return null
   }
 }
 
@@ -177,19 +188,30 @@ export async function cancelAll(
   try {
     cancelled = await client.cancelAll(device, { signal })
   } catch (error) {
-    if (signal.aborted || endsSession(error)) return null
+    if (signal.aborted || endsSession(error, client)) return null
     if (!isUnheard(error)) throw error
     onUnheard()
     return onRecord(client, device, queue, signal)
   }
   const ids = new Set(cancelled.map(({ commandId }) => commandId))
-  const left = await leftOf(
-    client,
-    queue.filter(({ commandId }) => !ids.has(commandId)),
-    signal,
-  )
-  return left === null ? null : { isAnswered: true, cancelled, left, at: serverNow() }
+  const others = queue.filter(({ commandId }) => !ids.has(commandId))
+  const found = await leftOf(client, others, signal)
+  if (found === null) return null
+  const { left, alsoCancelled } = parted(found)
+  return { isAnswered: true, cancelled: inOrder([...cancelled, ...alsoCancelled]), left, at: serverNow() }
 }
+
+/** Of what it was to cancel, somebody else may have cancelled some a moment before: nobody needs to worry about these. */
+function parted(found: readonly Left[]): { left: readonly Left[]; alsoCancelled: readonly Target[] } {
+  const isCancelled = ({ record }: Left) => record?.state === State.cancelled
+  return {
+    left: found.filter(one => !isCancelled(one)),
+    alsoCancelled: found.filter(isCancelled).map(({ target }) => target),
+  }
+}
+
+const inOrder = (targets: readonly Target[]): readonly Target[] =>
+  [...targets].sort((one, other) => (one.commandId < other.commandId ? -1 : 1))
 
 /** What the records say of them; and which of those that came afterwards are cancelled. */
 export async function onRecord(
@@ -200,15 +222,11 @@ export async function onRecord(
 ): Promise<AllCancelled | null> {
   const found = await leftOf(client, queue, signal)
   const last = queue.at(-1)
-  const since = await untilHeard(() => cancelledAfter(client, device, last, signal), signal)
+  const since = await untilHeard(client, () => cancelledAfter(client, device, last, signal), signal)
   if (found === null || since === null) return null
-  const isCancelled = ({ record }: Left) => record?.state === State.cancelled
-  return {
-    isAnswered: false,
-    cancelled: [...found.filter(isCancelled).map(({ target }) => target), ...('value' in since ? since.value : [])],
-    left: found.filter(one => !isCancelled(one)),
-    at: serverNow(),
-  }
+  const { left, alsoCancelled } = parted(found)
+  const cancelled = [...alsoCancelled, ...('value' in since ? since.value : [])]
+  return { isAnswered: false, cancelled, left, at: serverNow() }
 }
 
 /** Oldest first. Ids of a device only grow, so those after `last` were accepted after it. */
@@ -239,7 +257,7 @@ async function leftOf(
   const look = async (): Promise<boolean> => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
       const [index, target] = next
-      const found = await untilHeard(() => client.record(target.commandId, { signal }), signal)
+      const found = await untilHeard(client, () => client.record(target.commandId, { signal }), signal)
       if (found === null) return false
       left[index] =
         'value' in found ? { target, record: found.value, error: null } : { target, record: null, error: found.error }

@@ -4,7 +4,7 @@ import type { ComponentChildren } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { zoneOf } from '../clock.ts'
 import { common } from '../parts/words.ts'
-import { readInstant, wallText } from '../send/local-time.ts'
+import { readInstant, wallText } from '../wall-time.ts'
 import { everything, type Filter, isFiltered, kinds, ranges, stateNames, TEXT_MAX_CHARS } from './history-query.ts'
 import { words } from './words.ts'
 

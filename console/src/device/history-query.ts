@@ -3,6 +3,7 @@
 // (history-filters.tsx).
 
 import { type Command, State, type StateName, type ThingModel } from '@downlink/client'
+import { LATEST } from '../wall-time.ts'
 
 export type Kind = 'set' | 'invoke'
 export type Range = '1h' | '24h' | '7d' | 'between'
@@ -63,7 +64,6 @@ function instantIn(text: string | null): number | null {
   const at = Number(text)
   return at <= LATEST ? at : null
 }
-const LATEST = Date.UTC(9999, 11, 31)
 
 export const isFiltered = (filter: Filter): boolean => Object.keys(searchOf(filter)).length > 0
 

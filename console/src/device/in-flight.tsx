@@ -3,11 +3,11 @@
 
 import { type DeviceQueue, stateName } from '@downlink/client'
 import { durationText, now } from '../clock.ts'
-import { Who } from '../fleet/who.tsx'
 import { Card } from '../parts/page.tsx'
 import { StateBadge } from '../parts/state.tsx'
 import { Time } from '../parts/time.tsx'
 import { ShortValue } from '../parts/value.tsx'
+import { Who } from '../parts/who.tsx'
 import type { Leaving } from './leaving.ts'
 import { What } from './what.tsx'
 import { words } from './words.ts'
@@ -81,7 +81,7 @@ const Sent = ({ command: { sentAt, createdBy }, zone }: { command: Queued; zone:
           {say.comma}
         </>
       )}
-      {say.by} <Who appKey={createdBy} />
+      {say.by} <Who by={createdBy} />
       {say.stop} {say.noRecall}
     </span>
   )

@@ -10,6 +10,7 @@ import {
   type StateName,
 } from '@downlink/client'
 import { Link } from 'wouter-preact'
+import { devicesHref } from '../devices/kept.ts'
 import { useLook } from '../live.ts'
 import { Id } from '../parts/copy.tsx'
 import { DeviceName } from '../parts/device-name.tsx'
@@ -18,6 +19,7 @@ import { Card, Page } from '../parts/page.tsx'
 import { StateBadge } from '../parts/state.tsx'
 import { Time } from '../parts/time.tsx'
 import { common } from '../parts/words.ts'
+import { useSession } from '../signed-in.tsx'
 import { words } from './words.ts'
 
 /** pages of events that are read for it, oldest first: a device with more has too long a story to tell here */
@@ -41,12 +43,14 @@ interface Story {
 /** `device`: as it was last seen by this page, if it was. */
 export const NoDevice = ({ assetId, device }: { assetId: string; device: DeviceLine | null }) => {
   const say = words()
+  const { client } = useSession()
   const look = useLook((client, signal) => storyOf(client, assetId, signal), [assetId])
   return (
     <Page
+      class="device-page"
       title={device?.deviceKey ?? assetId}
       name={device === null ? assetId : <DeviceName device={device} />}
-      above={{ href: '/devices', text: common().devices }}
+      above={{ href: devicesHref(client), text: common().devices }}
     >
       <Seen look={look}>
         {({ deletedAt, commands }) => {

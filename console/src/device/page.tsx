@@ -5,6 +5,7 @@ import { codes, type DeviceLine, type DeviceQueue, DownlinkError } from '@downli
 import { useEffect, useLayoutEffect, useState } from 'preact/hooks'
 import { Link, useSearchParams } from 'wouter-preact'
 import { heardAt } from '../clock.ts'
+import { devicesHref } from '../devices/kept.ts'
 import { may } from '../grants.ts'
 import { type Live, type Look, useLive, useLook } from '../live.ts'
 import { DeviceName } from '../parts/device-name.tsx'
@@ -64,9 +65,10 @@ const ThereIs = ({ assetId, onGone }: { assetId: string; onGone: (device: Device
   const device = data?.device ?? null
   return (
     <Page
+      class="device-page"
       title={device === null ? assetId : nameOf(device.deviceName) || device.deviceKey}
       name={device === null ? assetId : <Heading device={device} isCurrent={queue.isCurrent} />}
-      above={{ href: '/devices', text: common().devices }}
+      above={{ href: devicesHref(client), text: common().devices }}
     >
       <Seen look={queue}>{data => <Head queue={data} live={live} />}</Seen>
       {data !== null && <Parts queue={queue} data={data} live={live} />}

@@ -4,13 +4,13 @@
 import { type DeviceQueue, State, stateName } from '@downlink/client'
 import { useMemo } from 'preact/hooks'
 import { durationText, now } from '../clock.ts'
-import { Who } from '../fleet/who.tsx'
 import type { Look } from '../live.ts'
 import { Empty } from '../parts/notice.tsx'
 import { Card } from '../parts/page.tsx'
 import { StateBadge } from '../parts/state.tsx'
 import { Age, Left } from '../parts/time.tsx'
 import { ShortValue } from '../parts/value.tsx'
+import { Who } from '../parts/who.tsx'
 import { useSession } from '../signed-in.tsx'
 import { number } from '../words.ts'
 import { Current } from './body.tsx'
@@ -152,7 +152,7 @@ const WaitingCells = ({ command, zone }: { command: Queued; zone: string }) => {
         <Expiry at={expireAt} zone={zone} />
       </td>
       <td class="sender-cell">
-        <Who appKey={createdBy} />
+        <Who by={createdBy} />
       </td>
       <td class="action-cell">
         <CancelOne command={command} zone={zone} result="elsewhere" />

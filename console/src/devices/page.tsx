@@ -36,6 +36,7 @@ export const Devices = () => {
   const onClear = () => onAsk({ ...everything, order: asked.order })
   return (
     <Page
+      class="devices-page"
       title={say.title}
       beside={
         <div class="device-count faint">

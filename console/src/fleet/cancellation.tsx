@@ -12,6 +12,7 @@ import { Icon } from '../parts/icon.tsx'
 import { Seen } from '../parts/notice.tsx'
 import { Card } from '../parts/page.tsx'
 import { Time } from '../parts/time.tsx'
+import { Who } from '../parts/who.tsx'
 import { useSession } from '../signed-in.tsx'
 import { number } from '../words.ts'
 import { CancellationBadge } from './cancellation-badge.tsx'
@@ -26,7 +27,6 @@ import { sharesOf, type Tally, useCounts } from './outcomes.ts'
 import { useQuery } from './pager.tsx'
 import { Bar, Counts } from './shares.tsx'
 import { StopCancellation } from './stop.tsx'
-import { Who } from './who.tsx'
 import { words as listWords } from './words.ts'
 
 export const CancellationPage = ({ cancellationId }: { cancellationId: string }) => {
@@ -117,7 +117,7 @@ const Summary = ({ cancellation, counts }: { cancellation: Cancellation; counts:
           <Time at={createdBefore} />
         </Fact>
         <Fact name={say.by}>
-          <Who appKey={createdBy} />
+          <Who by={createdBy} />
         </Fact>
         <Fact name={say.began}>
           <Time at={createdAt} />

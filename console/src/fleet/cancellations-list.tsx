@@ -6,6 +6,7 @@ import { may } from '../grants.ts'
 import { Empty, Seen } from '../parts/notice.tsx'
 import { Card } from '../parts/page.tsx'
 import { Age } from '../parts/time.tsx'
+import { Who } from '../parts/who.tsx'
 import { useSession } from '../signed-in.tsx'
 import { cancellationPage, GOING_ON_MS, PAGE_SIZE, type Paged, QUIET_MS, usePaced } from './asking.ts'
 import { CancellationBadge } from './cancellation-badge.tsx'
@@ -14,7 +15,6 @@ import { FilterWords } from './filter-words.tsx'
 import { countsOf, sharesOf } from './outcomes.ts'
 import { Pager, pageNoOf, useQuery } from './pager.tsx'
 import { Bar, Counts } from './shares.tsx'
-import { Who } from './who.tsx'
 import { words as listWords } from './words.ts'
 
 export const CancellationsList = () => {
@@ -117,7 +117,7 @@ const Line = ({ cancellation }: { cancellation: Cancellation }) => {
         )}
       </td>
       <td>
-        <Who appKey={createdBy} />
+        <Who by={createdBy} />
       </td>
       <td class="when">
         <Age at={createdAt} isAgo />

@@ -2,6 +2,7 @@
 // one that a dry run leads to. Pure. Not here: the form (filter-form.tsx), how it reads (filter-words.tsx).
 
 import type { Cancellation, CancellationFilter } from '@downlink/client'
+import { readInstant, wallText } from '../wall-time.ts'
 
 /** As the server tells it: conditions, or `all`. */
 export type Said = { readonly all?: true } & Exclude<CancellationFilter, { readonly all: true }>
@@ -59,8 +60,8 @@ function ageOf({
 }: Draft): { readonly olderThanS?: number; readonly createdBefore?: number } | { readonly fault: Fault } {
   if (age === 'any') return {}
   if (age === 'before') {
-    const createdBefore = new Date(before).getTime()
-    return Number.isFinite(createdBefore) && createdBefore >= 0 ? { createdBefore } : { fault: 'before' }
+    const read = readInstant(before, undefined)
+    return 'at' in read && read.at >= 0 ? { createdBefore: read.at } : { fault: 'before' }
   }
   const olderThanS = Math.round(Number(older) * SECONDS[unit])
   const isGood = older.trim() !== '' && olderThanS >= 0 && olderThanS <= OLDEST_S
@@ -80,18 +81,12 @@ export function draftOf(filter: Said): Draft {
     age: olderThanS !== undefined ? 'older' : createdBefore !== undefined ? 'before' : 'any',
     older: olderThanS === undefined ? '' : String(olderThanS / SECONDS[unit]),
     unit,
-    before: createdBefore === undefined ? '' : localText(createdBefore),
+    before: createdBefore === undefined ? '' : wallText(createdBefore, undefined).replace(' ', 'T'),
     applications: filter.applications ?? [],
     withSent: filter.states?.includes(4) ?? false,
   }
 }
 const largest: readonly Unit[] = ['h', 'min', 's']
-
-/** `2026-11-23T10:41:05.250`, in the reader's time */
-function localText(ms: number): string {
-  const date = new Date(ms)
-  return new Date(ms - date.getTimezoneOffset() * 60_000).toISOString().slice(0, -1)
-}
 
 /** As a query: `productKey=…&productKey=…&serviceId=…`. */
 export function queryOf(filter: Said): string {

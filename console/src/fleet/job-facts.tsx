@@ -9,11 +9,11 @@ import { useLook } from '../live.ts'
 import { Id } from '../parts/copy.tsx'
 import { Left, Time } from '../parts/time.tsx'
 import { Value } from '../parts/value.tsx'
+import { Who } from '../parts/who.tsx'
 import { common } from '../parts/words.ts'
 import { useSession } from '../signed-in.tsx'
 import { nameOf, number } from '../words.ts'
 import { modelOf, productNameOf, told } from './names.ts'
-import { Who } from './who.tsx'
 import { words } from './words.ts'
 
 export const JobFacts = ({ job }: { job: Job }) => {
@@ -44,7 +44,7 @@ export const JobFacts = ({ job }: { job: Job }) => {
       </Fact>
       {desc !== '' && <Fact name={say.description}>{desc}</Fact>}
       <Fact name={say.madeBy}>
-        <Who appKey={createBy} /> · <Time at={createTimestamp} />
+        <Who by={createBy} /> · <Time at={createTimestamp} />
       </Fact>
       {endTimestamp !== null && (
         <Fact name={say.ended}>

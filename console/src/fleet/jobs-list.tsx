@@ -6,13 +6,13 @@ import { Link, useLocation } from 'wouter-preact'
 import { Empty, Seen } from '../parts/notice.tsx'
 import { Card } from '../parts/page.tsx'
 import { Age } from '../parts/time.tsx'
+import { Who } from '../parts/who.tsx'
 import { nameOf, number } from '../words.ts'
 import { GOING_ON_MS, type JobQuery, jobPage, PAGE_SIZE, type Paged, QUIET_MS, usePaced } from './asking.ts'
 import { JobStatusBadge } from './job-status.tsx'
 import { Pager, pageNoOf, useQuery } from './pager.tsx'
 import { Bar, Counts } from './shares.tsx'
 import { sharesOf } from './statuses.ts'
-import { Who } from './who.tsx'
 import { words } from './words.ts'
 
 type Row = Job & { readonly statistics: JobStatistics }
@@ -207,7 +207,7 @@ const JobLine = ({ job }: { job: Row }) => {
         )}
       </td>
       <td>
-        <Who appKey={createBy} />
+        <Who by={createBy} />
       </td>
       <td class="when">
         <Age at={createTimestamp} isAgo />

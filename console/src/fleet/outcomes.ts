@@ -1,7 +1,7 @@
 // What may have become of a command that a cancellation found: which words there are for one, whose colour they have, and how many there are of each.
 // Not here: the commands themselves (item-reader.ts).
 
-import { type Cancellation, type CancellationItem, type Downlink, State } from '@downlink/client'
+import type { Cancellation, CancellationItem, Downlink } from '@downlink/client'
 import { useLook } from '../live.ts'
 import { words } from './cancellation-words.ts'
 import { ItemReader } from './item-reader.ts'
@@ -23,15 +23,14 @@ export const outcomesOf = ({ dryRun }: Cancellation): readonly Outcome[] => [
 ]
 
 /**
- * As far as the numbers of a cancellation tell; null: they do not. Those of a dry run count what it found as not cancelled, since nothing was: where it was
- * for nothing but what waits, all of that would be; else only its items tell.
+ * As far as the numbers of a cancellation tell; null: they do not. A dry run has what would be cancelled in the place of what was. On how many devices that
+ * is, only its items tell where it has found something else as well.
  */
 export function countsOf(cancellation: Cancellation): Tally | null {
-  const { dryRun, filter, matched, cancelled, notCancelled, undecided } = cancellation
+  const { dryRun, cancelled, notCancelled, undecided } = cancellation
   const devices = cancellation.devices.matched
   if (!dryRun) return { cancelled, notCancelled, undecided, devices }
-  const isForSent = 'states' in filter && filter.states?.includes(State.sent) === true
-  return !isForSent || matched === 0 ? { wouldBeCancelled: matched - undecided, undecided, devices } : null
+  return notCancelled === 0 ? { wouldBeCancelled: cancelled, undecided, devices } : null
 }
 
 /** The same, from the items of a dry run that is over where only these tell. Null: not known yet, or there are more than a page goes through. */

@@ -6,14 +6,14 @@ import { Link } from 'wouter-preact'
 import { durationText } from '../clock.ts'
 import { StateBadge, StatusBadge } from '../parts/state.tsx'
 import { Time } from '../parts/time.tsx'
+import { whoText } from '../parts/who.tsx'
 import { useSession } from '../signed-in.tsx'
 import { words } from './words.ts'
 
 export const Happened = ({ event }: { event: ChangeEvent }) => {
-  const { appKey, isOpen } = useSession()
   const say = words()
   const { device, commandId, command, at } = event
-  const who = whoOf(event.by, isOpen ? null : appKey, say.you)
+  const who = whoText(event.by, useSession())
   const deviceLink = <Link href={`/devices/${encodeURIComponent(device.assetId)}`}>{device.deviceKey}</Link>
   const about = () => {
     if (commandId === null) return deviceLink
@@ -28,17 +28,6 @@ export const Happened = ({ event }: { event: ChangeEvent }) => {
       <span class="feed-how">{commandId === null ? deviceText(event, who) : commandText(event, who)}</span>
     </li>
   )
-}
-
-/** characters of an appKey that tell it from others at a glance */
-const KEY_CHARS = 8
-
-/** Who did it: `anna` of `anna@o15…`, the beginning of an appKey, or the reader. */
-function whoOf(by: string, own: string | null, you: string): string {
-  if (by === own) return you
-  const [name = by, organization] = by.split('@')
-  if (organization !== undefined) return name
-  return by.length > 2 * KEY_CHARS ? `${by.slice(0, KEY_CHARS)}…` : by
 }
 
 function badgeOf({ from, to, reason }: ChangeEvent): ComponentChildren {

@@ -11,9 +11,10 @@ import { Loading } from '../parts/notice.tsx'
 import { Card } from '../parts/page.tsx'
 import { Problem } from '../parts/problem.tsx'
 import { common } from '../parts/words.ts'
+import { offsetAt } from '../wall-time.ts'
 import { locale, number } from '../words.ts'
 import { FirstSteps, offered } from './first.tsx'
-import { aheadOf, beginOf, type Range, rangeNames, rangeOf, ranges, ratesOf } from './ranges.ts'
+import { beginOf, type Range, rangeNames, rangeOf, ranges, ratesOf } from './ranges.ts'
 import { words } from './words.ts'
 
 /** ms, and s of a step: commands that are over are kept for a week, so there is nothing to look for before that */
@@ -34,7 +35,7 @@ export const OverTime = ({ live }: { live: Live }) => {
   const isUsed = useRef(false)
   const ask = async (client: Downlink, signal: AbortSignal): Promise<Past> => {
     const now = serverNow()
-    const stats = await client.stats({ from: beginOf(range, now, aheadOf(now)), stepS, signal })
+    const stats = await client.stats({ from: beginOf(range, now, offsetAt(now, undefined)), stepS, signal })
     if (stats.total.accepted === 0 && !isUsed.current) {
       const { total } = await client.stats({ from: now - KEPT_MS, stepS: KEPT_STEP_S, signal })
       isUsed.current = total.accepted > 0

@@ -28,7 +28,7 @@ export const Overview = () => {
   const { grants } = useSession()
   const say = words()
   return (
-    <Page title={say.title}>
+    <Page class="overview" title={say.title}>
       {may(grants, 'Asset', 'Read') ? (
         <Board counted={countedFor(grants)} />
       ) : (
@@ -95,7 +95,7 @@ const Board = ({ counted }: { counted: Counted }) => {
   return (
     <Seen look={look}>
       {({ stats, deepest, longest }) => (
-        <div class="stack overview">
+        <div class="stack">
           {!isCounted && <Notice kind="info">{say.uncounted}</Notice>}
           {typeof counted !== 'string' && <Notice kind="info">{say.partly(counted.join(', '))}</Notice>}
           <div class="now">

@@ -36,10 +36,6 @@ export function beginOf(range: Range, now: number, aheadMs: number): number {
   return under - (steps - 1) * stepMs
 }
 
-const MINUTE_MS = 60_000
-/** What the reader's clock is ahead of UTC, in ms. */
-export const aheadOf = (at: number): number => -new Date(at).getTimezoneOffset() * MINUTE_MS
-
 export type Rated = 'accepted' | 'sent' | 'cancelled'
 export type RateUnit = 'second' | 'minute' | 'hour'
 const unitS: Readonly<Record<RateUnit, number>> = { second: 1, minute: 60, hour: 3_600 }

@@ -5,6 +5,9 @@ import { inBoth } from '../words.ts'
 
 type Child = ComponentChildren
 
+/** Chinese stands apart from names and keys in Latin letters, and not from itself. */
+const spaced = (who: string): string => (/^[\x21-\x7e]/.test(who) ? ` ${who} ` : who)
+
 export const words = inBoth(
   {
     title: 'Overview',
@@ -62,7 +65,6 @@ export const words = inBoth(
     set: (command: Child, device: Child): Child[] => ['set ', command, ' on ', device],
     invoke: (command: Child, device: Child): Child[] => ['invoke ', command, ' on ', device],
     late: 'late answer',
-    you: 'you',
 
     happened: {
       acceptedBy: (who: string) => `accepted, from ${who}`,
@@ -142,7 +144,7 @@ export const words = inBoth(
     inAll: span => `${span}合计`,
 
     queues: '队列',
-    deepest: '最深的队列',
+    deepest: '最长的队列',
     longest: '等待最久的设备',
     depth: '等待数',
     since: '已等待',
@@ -161,10 +163,9 @@ export const words = inBoth(
     set: (command, device) => ['在 ', device, ' 上设置 ', command],
     invoke: (command, device) => ['在 ', device, ' 上调用 ', command],
     late: '迟到的响应',
-    you: '您',
 
     happened: {
-      acceptedBy: who => `已受理，来自 ${who}`,
+      acceptedBy: who => `已受理，来自${spaced(who)}`.trimEnd(),
       refused: {
         inactive: '被拒绝：设备未激活',
         offline: '被拒绝：设备不在线',
@@ -182,14 +183,14 @@ export const words = inBoth(
       gone: '设备已被删除',
       unanswered: after => `${after}内未响应`,
       expiredAfter: waited => `从未下发，共等待 ${waited}`,
-      cancelledBy: (who, waited) => `由 ${who} 取消，已等待 ${waited}`,
+      cancelledBy: (who, waited) => `由${spaced(who)}取消，已等待 ${waited}`,
       late: '结束之后才收到的响应，不影响结果',
       connected: '已连接',
       disconnected: '连接已关闭',
       activated: '已激活',
-      disabledBy: who => `由 ${who} 禁用`,
-      enabledBy: who => `由 ${who} 启用`,
-      deletedBy: who => `由 ${who} 删除`,
+      disabledBy: who => `由${spaced(who)}禁用`,
+      enabledBy: who => `由${spaced(who)}启用`,
+      deletedBy: who => `由${spaced(who)}删除`,
       activatedBadge: '已激活',
       enabledBadge: '已启用',
       deletedBadge: '已删除',

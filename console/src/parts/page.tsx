@@ -10,6 +10,7 @@ export const Page = ({
   name = title,
   above,
   beside,
+  class: own,
   children,
 }: {
   /** of the window */
@@ -20,6 +21,8 @@ export const Page = ({
   above?: { readonly href: string; readonly text: string }
   /** beside the heading: what can be done */
   beside?: ComponentChildren
+  /** within which the styles of the page's folder hold, and nowhere else: they stay in the window when the page is left */
+  class: string
   children: ComponentChildren
 }) => {
   const heading = useRef<HTMLHeadingElement>(null)
@@ -28,7 +31,7 @@ export const Page = ({
   }, [title])
   useEffect(() => heading.current?.focus({ preventScroll: true }), [])
   return (
-    <>
+    <div class={own}>
       <header class="page-head">
         <div>
           {above !== undefined && (
@@ -44,7 +47,7 @@ export const Page = ({
         {beside !== undefined && <div class="actions">{beside}</div>}
       </header>
       {children}
-    </>
+    </div>
   )
 }
 

@@ -1,7 +1,7 @@
 // What stands in the fields of a form: texts as they were typed, items of lists, members of structs, so that nothing that was typed is lost while it is not yet
 // a value. Drafts are never changed, only replaced. Pure. Not here: what value a draft comes to, and whether it fits (values.ts).
 
-import { readInstant, wallText } from './local-time.ts'
+import { LATEST, readInstant, wallText } from '../wall-time.ts'
 import type { Definition, Field, Kind, Sendable } from './sendable.ts'
 
 export type Draft = TextDraft | ListDraft | StructDraft
@@ -84,7 +84,7 @@ const draftOfJson = (value: unknown): Draft => textDraft(JSON.stringify(value, n
 function draftOfInstant(value: unknown, zone: string | undefined): Draft | null {
   const at = typeof value === 'string' && /^\d{1,16}$/.test(value) ? Number(value) : value
   if (typeof at !== 'number' || !Number.isSafeInteger(at) || at < 0) return null
-  const isShown = at < Date.UTC(9999, 11, 31)
+  const isShown = at < LATEST
   const text = isShown ? wallText(at, zone) : String(at)
   const read = readInstant(text, zone)
   return textDraft('at' in read && read.at === at ? text : String(at))

@@ -5,7 +5,7 @@ import type { Downlink, Sent } from '@downlink/client'
 import { type Signal, signal } from '@preact/signals'
 import { serverNow } from '../clock.ts'
 import { endsSession, type Session } from '../session.ts'
-import { type Attempt, type Form, keyFor, newForm, type Outcome } from './form.ts'
+import { type Attempt, type Form, isUnknown, keyFor, newForm, type Outcome } from './form.ts'
 import type { Order } from './order.ts'
 import type { Sendable } from './sendable.ts'
 
@@ -38,16 +38,21 @@ export async function send(
   const last = form.value.attempt
   if (last?.outcome.state === 'underWay') return null
   const key = keyFor(last, order, newKey)
-  const begun: Attempt = {
-    ...{ order, key, about, form: form.value },
+  // Whether it goes out now or waits was the device's to say, as long as nobody had chosen. From here on it stays as it was sent: a device that goes away while
+  // the answer is out must not make another command of what only asks again.
+  const { times } = form.value
+  const sentAs = times.isNow === null ? { ...times, isNow: order.pendingTtl === 0 } : times
+  // An attempt that remembers the one before it, and so on, would never be let go.
+  const remembered: Attempt = {
+    ...{ order, key, about, form: { ...form.value, attempt: null } },
     ...{ beganAt: serverNow(), outcome: { state: 'underWay' } },
   }
-  // An attempt that remembers the one before it, and so on, would never be let go.
-  const remembered = { ...begun, form: { ...begun.form, attempt: null } }
   const ended = (outcome: Outcome) => {
-    form.value = { ...form.value, attempt: { ...remembered, outcome } }
+    const attempt = { ...remembered, outcome }
+    const isChosen = isUnknown(attempt) || form.value.times !== sentAs
+    form.value = { ...form.value, times: isChosen ? form.value.times : times, attempt }
   }
-  form.value = { ...form.value, attempt: remembered }
+  form.value = { ...form.value, times: sentAs, attempt: remembered }
   const { kind, identifier, input, pendingTtl, timeout } = order
   const options = { pendingTtl, timeout, idempotencyKey: key }
   try {
@@ -58,7 +63,7 @@ export async function send(
     ended({ state: 'sent', sent })
     return sent
   } catch (error) {
-    endsSession(error)
+    endsSession(error, client)
     ended({ state: 'failed', error })
     return null
   }

@@ -1,12 +1,12 @@
 // Fields for dates and times: typed as texts, which take what the browser's own picker has no place for (ms, offsets), with that picker beside them, and what is
-// sent below. Not here: how they are read (local-time.ts).
+// sent below. Not here: how they are read (wall-time.ts).
 
 import { useRef } from 'preact/hooks'
 import { fullTimeText, serverNow } from '../clock.ts'
 import { Icon } from '../parts/icon.tsx'
+import { isDate, isZone, LATEST, readInstant, wallText } from '../wall-time.ts'
 import { type TextDraft, textDraft } from './drafts.ts'
 import type { FieldProps } from './field.tsx'
-import { isDate, isZone, readInstant, wallText } from './local-time.ts'
 import type { Definition } from './sendable.ts'
 import { readText } from './values.ts'
 import { useAria, useForm } from './within-form.ts'
@@ -109,4 +109,4 @@ export const TimeHint = ({ field, draft }: FieldProps<TextDraft>) => {
 }
 
 /** Beyond the year 9999, figures say more. */
-const isShown = (at: number): boolean => at < Date.UTC(9999, 11, 31)
+const isShown = (at: number): boolean => at < LATEST

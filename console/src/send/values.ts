@@ -1,6 +1,7 @@
 // From what was typed to the value that is sent, and what is wrong with it, at which field. By the rules of the server, which judges all the same: here somebody
 // is told before anything is sent. Pure. Not here: how a fault is worded (words.ts), when it is shown (the form).
 
+import { isDate, readInstant } from '../wall-time.ts'
 import {
   type Draft,
   type Drafts,
@@ -13,7 +14,6 @@ import {
 } from './drafts.ts'
 import { type NumberFault, readNumber } from './exact.ts'
 import { type JsonFault, readJson } from './json-text.ts'
-import { isDate, readInstant } from './local-time.ts'
 import type { Definition, Field, Kind, Sendable } from './sendable.ts'
 
 export type Fault =

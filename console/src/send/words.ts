@@ -183,16 +183,16 @@ export const words = inBoth(
     otherWaitLabel: '自定义有效期',
     unit: '单位',
     units: { s: '秒', min: '分钟', h: '小时' },
-    timeout: '响应超时',
+    timeout: '响应时限',
     timeoutHint: { now: '1 到 60 秒，包含排队时间', queued: '1 到 60 秒，自下发时起算' },
     away: {
       offline: '设备离线，立即下发会被拒绝，并记录为失败。',
-      inactive: '设备从未连接，立即下发会被拒绝，并记录为失败。',
+      inactive: '设备从未上线，立即下发会被拒绝，并记录为失败。',
       disabled: '设备已禁用，立即下发会被拒绝，并记录为失败。',
     },
     waits: {
       offline: '设备离线：指令将等待设备上线。',
-      inactive: '设备从未连接：指令将等待设备上线。',
+      inactive: '设备从未上线：指令将等待设备上线。',
       disabled: '设备已禁用：指令将等待设备启用并上线。',
     },
     queueInstead: '改为排队',
@@ -224,7 +224,7 @@ export const words = inBoth(
     refusedByDevice: code => `设备拒绝了该指令，返回码 ${code}`,
     notSent: {
       offline: '未下发：设备离线',
-      inactive: '未下发：设备从未连接',
+      inactive: '未下发：设备从未上线',
       queueFull: '未下发：设备的队列已满',
       waited: '未下发：排队时间过长，或已被取消',
     },

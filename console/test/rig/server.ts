@@ -111,6 +111,14 @@ export class TestServer {
     await once(child, 'exit')
   }
 
+  /** Does something with what the process keeps, while it is away. */
+  async whileAway<T>(work: (folder: string) => Promise<T>): Promise<T> {
+    await this.kill('SIGTERM')
+    const done = await work(this.#folder)
+    await this.begin()
+    return done
+  }
+
   async stop(): Promise<void> {
     await Promise.all([...this.#devices].map(device => device.end()))
     await this.kill()

@@ -63,20 +63,23 @@ export class Caller {
     return this.#repeated(call, () => this.#letIn(call, readAnswer))
   }
 
-  /** The response itself, its body not read: a stream of events. What is no such stream is read as an answer, and so an error. */
-  async open(call: Call): Promise<Response> {
-    return this.#repeated(call, () =>
+  /**
+   * The response itself, its body not read: a stream of events. What is no such stream is read as an answer, and so an error. `retries`: other than those of
+   * all calls, for who repeats it himself.
+   */
+  async open(call: Call, retries: number = this.#options.retries): Promise<Response> {
+    const run = () =>
       this.#letIn(call, async (request, response) => {
         if (response.headers.get('content-type')?.startsWith('text/event-stream')) return response
         await readAnswer(request, response)
         throw foreign(request, response, 'an answer, and no stream of events')
-      }),
-    )
+      })
+    return this.#repeated(call, run, retries)
   }
 
-  async #repeated<T>(call: Call, run: () => Promise<T>): Promise<T> {
+  async #repeated<T>(call: Call, run: () => Promise<T>, retries: number = this.#options.retries): Promise<T> {
     try {
-      return await withRetries(this.#options, call.signal, run)
+      return await withRetries({ ...this.#options, retries }, call.signal, run)
     } catch (error) {
       const key = call.headers?.['idempotency-key'] ?? null
       if (key !== null && error instanceof DownlinkError) error.idempotencyKey = key

@@ -45,8 +45,9 @@ export interface Cancellation {
   readonly devices: { readonly matched: number; readonly total: number }
   /** commands found */
   readonly matched: number
-  /** by this; in a dry run those that would have been */
+  /** by this; in a dry run, which cancels nothing, those that would have been */
   readonly cancelled: number
+  /** they were sent, or over, or cancelled by somebody else, by the time that it was their turn */
   readonly notCancelled: number
   /** found, and still to be seen to; 0 once it has ended */
   readonly undecided: number

@@ -85,6 +85,8 @@ export interface ChangesOptions extends EventFilter, CallOptions {
 }
 
 export interface EventsOptions extends ChangesOptions {
+  /** Whether opening it the first time is tried again as well, for as long as that may help, and told by `onLost`; default: it fails as every call does. */
+  readonly untilOpen?: boolean
   /** Each time that the stream is there, first or again. What was asked before may have changed since it broke off; what happens from now on is told. */
   readonly onOpen?: () => void
   /** Each time that it broke off, or could not be opened again: it is tried again after a pause. What ends it for good is thrown instead. */
@@ -296,9 +298,16 @@ export class Downlink {
    * What happens, as it happens, and with `after` what happened since: at least once, of each device in order. Goes on until it is left (`break`), or its
    * signal says so; a connection that breaks off is made again. 99411 where events after `after` have been purged.
    */
-  async *events({ after, signal, onOpen, onLost, ...filter }: EventsOptions = {}): AsyncGenerator<ChangeEvent, void> {
+  async *events({
+    after,
+    signal,
+    untilOpen,
+    onOpen,
+    onLost,
+    ...filter
+  }: EventsOptions = {}): AsyncGenerator<ChangeEvent, void> {
     const call = { method: 'GET', path: EVENTS, query: filterQuery(filter), signal } as const
-    const following = { caller: this.#caller, call, after: after ?? null, onOpen, onLost, ...this.#retries }
+    const following = { caller: this.#caller, call, after: after ?? null, untilOpen, onOpen, onLost, ...this.#retries }
     for await (const { data } of follow(following)) yield eventOf(data)
   }
 

@@ -3,7 +3,7 @@
 
 import type { Call, Caller } from './caller.ts'
 import { codes, DownlinkError, errors, NoAnswer } from './errors.ts'
-import { EVENT_MAX_CHARS, STREAM_SILENCE_MS } from './limits.ts'
+import { EVENT_MAX_CHARS, RETRY_AFTER_MAX_MS, STREAM_SILENCE_MS } from './limits.ts'
 import { mayRepeat, pauseMs, type Retries } from './retry.ts'
 
 /** One message of a stream. */
@@ -67,6 +67,8 @@ export interface Following extends Retries {
   readonly call: Call
   /** the id after which it begins; null: now */
   readonly after: string | null
+  /** opening it the first time is tried again as well, for as long as that may help */
+  readonly untilOpen?: boolean | undefined
   /** as often as the stream is there, first or again */
   readonly onOpen?: (() => void) | undefined
   /** as often as it broke off, or could not be opened again, and is tried again */
@@ -78,19 +80,21 @@ const CHANGE = 'change'
 const GONE = 'gone'
 
 /**
- * The changes of a stream, until whoever reads them stops, or the signal says so (then it throws its reason). Opening it the first time fails as every call does;
- * from then on it is opened again for as long as that may help, unless `retries` is 0.
+ * The changes of a stream, until whoever reads them stops, or the signal says so (then it throws its reason). Opening it the first time fails as every call does,
+ * unless `untilOpen`; from then on it is opened again for as long as that may help, unless `retries` is 0. Each of these attempts is one call: how often they come
+ * is decided here alone.
  */
 export async function* follow(of: Following): AsyncGenerator<Message, never> {
   const { caller, call, retries, sleep, random, onOpen, onLost } = of
   const { signal } = call
   let last = of.after
-  let wasOpen = false
+  let isKept = of.untilOpen === true && retries > 0
   for (let failures = 0; ; failures += 1) {
     let lost: DownlinkError = broken()
     try {
-      const response = await caller.open({ ...call, headers: last === null ? {} : { 'last-event-id': last } })
-      wasOpen = true
+      const headers = last === null ? {} : { 'last-event-id': last }
+      const response = await caller.open({ ...call, headers }, isKept ? 0 : retries)
+      isKept = true
       onOpen?.()
       for await (const message of messages(response, signal)) {
         failures = 0
@@ -99,12 +103,12 @@ export async function* follow(of: Following): AsyncGenerator<Message, never> {
         if (message.event === CHANGE) yield message
       }
     } catch (error) {
-      if (!wasOpen || !(error instanceof DownlinkError) || !mayRepeat(error)) throw error
+      if (!isKept || !(error instanceof DownlinkError) || !mayRepeat(error)) throw error
       lost = error
     }
     if (retries === 0) throw lost
     onLost?.(lost)
-    await sleep(pauseMs(failures, null, random) ?? 0, signal)
+    await sleep(pauseMs(failures, lost.retryAfterMs, random) ?? RETRY_AFTER_MAX_MS, signal)
   }
 }
 

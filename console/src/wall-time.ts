@@ -1,7 +1,11 @@
 // Between an instant and what a clock on a wall shows, in a timezone (an IANA name or an offset; undefined: the reader's own). What daylight saving skips or
-// repeats is told, not guessed. Pure but for the browser's knowledge of zones. Not here: how times are shown elsewhere (clock.ts).
+// repeats is told, not guessed. Nothing else reads or writes wall times for fields. Pure but for the browser's knowledge of zones. Not here: how times are shown
+// to be read (clock.ts).
 
 const DAY_MS = 86_400_000
+/** ms since 1970 until which a wall time is written with four digits of a year, wherever the wall is; later ones are told as figures. */
+export const LATEST = Date.UTC(9999, 11, 31)
+
 /** `2026-01-31`, with a time or without, with seconds and ms or without, with an offset or without */
 const TEXT = /^(\d{4}-\d\d-\d\d)(?:[ T](\d\d:\d\d)(?::(\d\d)(?:\.(\d{1,3}))?)?)?\s?(Z|[+-]\d\d:\d\d)?$/
 
@@ -41,7 +45,7 @@ export function wallText(at: number, zone: string | undefined): string {
 const formats = new Map<string | undefined, Intl.DateTimeFormat>()
 
 /** ms that the zone's clock is ahead of UTC at an instant. */
-function offsetAt(at: number, timeZone: string | undefined): number {
+export function offsetAt(at: number, timeZone: string | undefined): number {
   let format = formats.get(timeZone)
   if (format === undefined) {
     const two = '2-digit'
@@ -66,12 +70,19 @@ export const isDate = (text: string): boolean => {
   return !Number.isNaN(at) && new Date(at).toISOString() === written
 }
 
-/** Whether this browser knows the zone. */
+const zones = new Map<string, boolean>()
+
+/** Whether this browser knows the zone: an IANA name or an offset such as `+08:00`. */
 export function isZone(timeZone: string): boolean {
-  try {
-    new Intl.DateTimeFormat('en', { timeZone })
-    return true
-  } catch {
-    return false
+  let known = zones.get(timeZone)
+  if (known === undefined) {
+    known = true
+    try {
+      new Intl.DateTimeFormat('en', { timeZone })
+    } catch {
+      known = false
+    }
+    zones.set(timeZone, known)
   }
+  return known
 }
