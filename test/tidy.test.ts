@@ -8,7 +8,7 @@ import { describe, expect, it } from 'vitest'
 const root = fileURLToPath(new URL('..', import.meta.url))
 const files = (folder: string): string[] =>
   readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
-    .filter(name => /\.(ts|tsx|mjs)$/.test(name))
+    .filter(name => /\.(ts|tsx|mjs)$/.test(name) && !name.includes('node_modules'))
     .map(name => join(folder, name))
 const source = files('src')
 const read = (file: string) => readFileSync(join(root, file), 'utf8')

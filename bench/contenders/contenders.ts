@@ -2,5 +2,6 @@
 
 import type { Contender } from '../rig/contender.ts'
 import { downlink, downlinkInMemory } from './downlink.ts'
+import { pgBoss, pgBossInBatches } from './pgboss.ts'
 
-export const contenders: readonly Contender[] = [downlink, downlinkInMemory]
+export const contenders: readonly Contender[] = [downlink, downlinkInMemory, pgBoss, pgBossInBatches]

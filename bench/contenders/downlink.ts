@@ -25,7 +25,7 @@ export const downlink = contender(
 )
 
 export const downlinkInMemory = contender(
-  'Downlink, in memory',
+  'Downlink in memory',
   'The same without a disk: what is lost with the process, and what durability costs.',
   () => 'memory:',
 )

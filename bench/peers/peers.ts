@@ -11,6 +11,7 @@ let lastId = 0
 const peers: Readonly<Record<string, (options: never) => Promise<Peer>>> = {
   /** No store and no device: what the front costs by itself. */
   nothing: async () => NOTHING,
+  'pg-boss': async options => (await import('./pgboss.ts')).openPgBoss(options),
 }
 
 export function peerOf(name: string, options: unknown): Promise<Peer> {

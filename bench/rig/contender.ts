@@ -63,6 +63,9 @@ export const setReplyTopicOf = (device: number): string => `${setTopicOf(device)
 /** What each device subscribes to. */
 export const topicsOf = (device: number): string[] => [setTopicOf(device), `${servicesOf(device)}+`]
 
+/** The answers of all devices. */
+export const REPLY_FILTER = `/sys/${PRODUCT}/+/thing/service/measurepoint/set_reply`
+
 /** The device of a topic of {@link setReplyTopicOf}; null where it is none. */
 export function deviceOfReply(topic: string): number | null {
   const [, number] = /^\/sys\/pk\/d([0-9]+)\/thing\/service\/measurepoint\/set_reply$/.exec(topic) ?? []
@@ -88,6 +91,12 @@ export function secretLogin(device: number): DeviceLogin {
 
 export const presenceTopicOf = (device: number): string => `presence/${device}`
 export const PRESENCE_FILTER = 'presence/+'
+
+/** The device of a topic of {@link presenceTopicOf}; null where it is none. */
+export function deviceOfPresence(topic: string): number | null {
+  const [, number] = /^presence\/([0-9]+)$/.exec(topic) ?? []
+  return number === undefined ? null : Number(number)
+}
 
 /** The login of a device at a broker, which tells the broker's application by a retained message that it is there, and by its will that it is gone. */
 export function brokerLogin(device: number, clean: boolean): DeviceLogin {

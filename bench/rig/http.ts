@@ -17,8 +17,8 @@ interface Call {
 /** As many connections as are asked for; calls beyond them wait in line. */
 export class Http {
   readonly #waiting: Call[] = []
-  readonly #idle: Connection[] = []
-  readonly #all: Connection[] = []
+  #idle: Connection[] = []
+  readonly #all = new Set<Connection>()
   readonly #url: URL
   readonly #connections: number
 
@@ -45,13 +45,19 @@ export class Http {
   }
 
   #another(): Connection | null {
-    if (this.#all.length >= this.#connections) return null
-    const connection = new Connection(this.#url, free => {
+    if (this.#all.size >= this.#connections) return null
+    const free = (connection: Connection): void => {
       const next = this.#waiting.shift()
-      if (next === undefined) this.#idle.push(free)
-      else free.send(next)
-    })
-    this.#all.push(connection)
+      if (next === undefined) this.#idle.push(connection)
+      else connection.send(next)
+    }
+    // A server closes what has been idle for long; the next call opens another one.
+    const lost = (connection: Connection): void => {
+      this.#all.delete(connection)
+      this.#idle = this.#idle.filter(idle => idle !== connection)
+    }
+    const connection = new Connection(this.#url, free, lost)
+    this.#all.add(connection)
     return connection
   }
 }
@@ -62,9 +68,9 @@ class Connection {
   #call: Call | null = null
   #got: Buffer = Buffer.alloc(0)
   #closed = false
-  #lost: Error | null = null
+  #reason = 'the server closed the connection'
 
-  constructor({ hostname, port }: URL, free: (connection: Connection) => void) {
+  constructor({ hostname, port }: URL, free: (connection: Connection) => void, lost: (connection: Connection) => void) {
     this.#free = free
     this.#socket = connect({ host: hostname, port: Number(port), noDelay: true })
     this.#socket.setTimeout(ANSWER_WAIT_MS, () => {
@@ -72,19 +78,15 @@ class Connection {
     })
     this.#socket.on('data', (chunk: Buffer) => this.#data(chunk))
     this.#socket.on('error', error => {
-      this.#lost = error
+      this.#reason = error.message
     })
     this.#socket.on('close', () => {
-      this.#lost ??= new Error('the server closed the connection')
-      if (!this.#closed) this.#call?.reject(this.#lost)
+      lost(this)
+      if (!this.#closed) this.#call?.reject(new Error(this.#reason))
     })
   }
 
   send(call: Call): void {
-    if (this.#lost !== null) {
-      call.reject(this.#lost)
-      return
-    }
     this.#call = call
     this.#socket.write(call.bytes)
   }

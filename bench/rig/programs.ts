@@ -44,6 +44,34 @@ export async function startScript(args: readonly string[]): Promise<Program & { 
   throw new Error(`${args.join(' ')} ended before it listened: ${words()}`)
 }
 
+/** Something that runs. */
+interface Stoppable {
+  stop(): Promise<void>
+}
+
+/**
+ * Starts what belongs together: each is added as soon as it runs. What is returned ends all of them, the last first; where one does not start, those before it
+ * are ended.
+ */
+export async function startTogether<T>(
+  start: (add: <S extends Stoppable>(one: S) => S) => Promise<T>,
+): Promise<T & Stoppable> {
+  const running: Stoppable[] = []
+  const stop = async (): Promise<void> => {
+    for (const one of running.splice(0).reverse()) await one.stop()
+  }
+  const add = <S extends Stoppable>(one: S): S => {
+    running.push(one)
+    return one
+  }
+  try {
+    return { ...(await start(add)), stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
 function launch(command: string, args: readonly string[], env: Readonly<Record<string, string>>) {
   const child = spawn(command, args, {
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -68,9 +68,12 @@ export class RawClient {
     return messageId
   }
 
-  subscribe(topics: readonly string[]): void {
+  /** The packet id that the acknowledgement will have. */
+  subscribe(topics: readonly string[]): number {
+    const messageId = this.#nextId()
     const subscriptions = topics.map(topic => ({ topic, qos: 1 as const }))
-    this.send({ cmd: 'subscribe', messageId: this.#nextId(), subscriptions })
+    this.send({ cmd: 'subscribe', messageId, subscriptions })
+    return messageId
   }
 
   /** Both writes go in one. */
