@@ -3,6 +3,7 @@
 
 import type { Packet } from 'mqtt-packet'
 import {
+  APPLICATION,
   deviceOfPresence,
   deviceOfReply,
   PRESENCE_FILTER,
@@ -45,7 +46,7 @@ export class Link {
     const link = new Link(came)
     link.#client = await RawClient.open(
       url,
-      { clientId: 'application', clean: true },
+      { clientId: APPLICATION, clean: true },
       (packet, from) => link.#packet(packet, from),
       reason => {
         throw new Error(`the broker is gone: ${reason}`)
@@ -119,10 +120,10 @@ export class Link {
 
   #heard(topic: string, payload: string): void {
     const answering = deviceOfReply(topic)
-    if (answering !== null) return this.#answered(answering, payload)
     const device = deviceOfPresence(topic)
-    if (device === null) throw new Error(`the broker sent ${payload} on ${topic}`)
-    if (payload !== '1') this.#there.delete(device)
+    if (answering !== null) this.#answered(answering, payload)
+    else if (device === null) throw new Error(`the broker sent ${payload} on ${topic}`)
+    else if (payload !== '1') this.#there.delete(device)
     else if (!this.#there.has(device)) {
       this.#there.add(device)
       this.#came(device)
