@@ -12,6 +12,8 @@ const peers: Readonly<Record<string, (options: never) => Promise<Peer>>> = {
   /** No store and no device: what the front costs by itself. */
   nothing: async () => NOTHING,
   'pg-boss': async options => (await import('./pgboss.ts')).openPgBoss(options),
+  bullmq: async options => (await import('./bullmq.ts')).openBullMq(options),
+  mosquitto: async options => (await import('./broker.ts')).openBroker(options),
 }
 
 export function peerOf(name: string, options: unknown): Promise<Peer> {

@@ -60,8 +60,17 @@ const servicesOf = (device: number): string => `/sys/${PRODUCT}/${deviceKeyOf(de
 export const setTopicOf = (device: number): string => `${servicesOf(device)}measurepoint/set`
 export const setReplyTopicOf = (device: number): string => `${setTopicOf(device)}_reply`
 
+/** The device of a topic of {@link setTopicOf}; null where it is none. */
+export function deviceOfSet(topic: string): number | null {
+  const [, number] = /^\/sys\/pk\/d([0-9]+)\/thing\/service\/measurepoint\/set$/.exec(topic) ?? []
+  return number === undefined ? null : Number(number)
+}
+
 /** What each device subscribes to. */
 export const topicsOf = (device: number): string[] => [setTopicOf(device), `${servicesOf(device)}+`]
+
+/** The client id of the application of a broker. */
+export const APPLICATION = 'application'
 
 /** The answers of all devices. */
 export const REPLY_FILTER = `/sys/${PRODUCT}/+/thing/service/measurepoint/set_reply`

@@ -59,6 +59,15 @@ export async function closedLoop(load: Load, turn: (worker: number) => Promise<u
   return { turns, perSecond: (turns * 1_000) / (until - from), latenciesMs }
 }
 
+/** For workers that must not meet: each has two numbers of its own, below twice as many as there are workers, and gets them in turn. */
+export function twoEach(workers: number): (worker: number) => number {
+  const turns = new Uint8Array(workers)
+  return worker => {
+    turns[worker]! ^= 1
+    return worker * 2 + turns[worker]!
+  }
+}
+
 export interface Rate {
   readonly perSecond: number
   readonly warmUpMs: number
