@@ -95,9 +95,10 @@ async function run(): Promise<Results> {
   let done = 0
   const rowsOf = ({ rows, baseline }: Scenario): Row[] =>
     rows.filter(({ name }) => name === baseline || (options.contenders?.includes(name) ?? true))
-  const all = chosen.reduce((sum, scenario) => sum + rowsOf(scenario).length * options.rounds, 0)
+  const roundsOf = ({ roundsMax = options.rounds }: Scenario): number => Math.min(options.rounds, roundsMax)
+  const all = chosen.reduce((sum, scenario) => sum + rowsOf(scenario).length * roundsOf(scenario), 0)
   for (let round = 0; round < options.rounds; round++) {
-    for (const scenario of chosen) {
+    for (const scenario of chosen.filter(scenario => round < roundsOf(scenario))) {
       for (const row of turned(rowsOf(scenario), round)) {
         done += 1
         const result = results.get(row) ?? {

@@ -142,6 +142,16 @@ export const plainMqtt = (outstanding: number): Row =>
     outstanding,
   )
 
+/** A server that hands on and does nothing else. */
+export const echoServer = {
+  start: () => startScript(['--import', 'tsx', 'bench/peers/echo.ts']),
+  missing: () => Promise.resolve(null),
+  versions: async () => {
+    const { default: codec } = await import('mqtt-packet/package.json', { with: { type: 'json' } })
+    return `mqtt-packet ${codec.version}`
+  },
+}
+
 /** The same through sockets and mqtt-packet alone; beside it, what two records on the disk take. */
 export const rawEcho = (outstanding: number): Row =>
   rowOf(
@@ -149,12 +159,7 @@ export const rawEcho = (outstanding: number): Row =>
       name: RAW_ECHO,
       what: 'The same through a server in Node that only hands on: mqtt-packet and bare sockets. Beside it, what two writes take in the same folder, each with its fdatasync.',
       role: 'server',
-      start: () => startScript(['--import', 'tsx', 'bench/peers/echo.ts']),
-      missing: () => Promise.resolve(null),
-      versions: async () => {
-        const { default: codec } = await import('mqtt-packet/package.json', { with: { type: 'json' } })
-        return `mqtt-packet ${codec.version}`
-      },
+      ...echoServer,
       more: folder => ({ twoFsyncsMs: twoFsyncsMs(folder) }),
     },
     outstanding,

@@ -39,15 +39,17 @@ export function inTurn(devices: number, size: number, first = 0): () => number[]
   return () => Array.from({ length: size }, () => first + (next++ % devices))
 }
 
+export async function loopVersions(): Promise<string> {
+  const { default: driver } = await import('@photostructure/sqlite/package.json', { with: { type: 'json' } })
+  return `@photostructure/sqlite ${driver.version}`
+}
+
 function row(name: string, what: string, measure: (loop: BareSqlite, settings: Settings) => Promise<Figures>): Row {
   return {
     name,
     what,
     missing: () => Promise.resolve(null),
-    versions: async () => {
-      const { default: driver } = await import('@photostructure/sqlite/package.json', { with: { type: 'json' } })
-      return `@photostructure/sqlite ${driver.version}`
-    },
+    versions: loopVersions,
     measure: async settings => {
       const file = join(settings.folder, 'loop.db')
       await makeStore({ file, folder: settings.folder, devices: DEVICES })

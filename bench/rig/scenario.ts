@@ -19,6 +19,8 @@ export interface Scenario {
   /** what the ratios are to: the name of one of the rows */
   readonly baseline: string
   readonly rows: readonly Row[]
+  /** where a round takes very long: so many at most */
+  readonly roundsMax?: number
   /** contenders that cannot do it, and why, for the page */
   readonly lacking: readonly { readonly name: string; readonly why: string }[]
 }
